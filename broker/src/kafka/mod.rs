@@ -1,0 +1,5 @@
+//! The Kafka edge: one TCP port, the wire protocol, and nothing of the cluster behind it.
+
+mod backend;
+
+pub use backend::*;

@@ -1,0 +1,94 @@
+//! What is on disk and what may be said because of it.
+//!
+//! Writes form one ordered stream; the host reports them cumulatively. A message that depends on term or vote
+//! waits here until the write that holds them is reported. Invariant: `durable` never exceeds the log's last
+//! index, and falls at once when the log is cut, so that a late report about overwritten entries counts for
+//! nothing (the ABA of a stale write acknowledgement).
+
+use alloc::collections::VecDeque;
+
+use crate::effect::PersistToken;
+use crate::id::{LogIndex, NodeId, Term};
+use crate::message::Message;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Durability {
+    /// The number of the last write handed out.
+    issued: u64,
+    /// All writes up to this number are on disk.
+    reported: u64,
+    /// The write that holds the current term and vote.
+    hard_state: u64,
+    /// Writes on their way, with what each leaves of the log that later ones did not cut.
+    pending: VecDeque<(u64, LogIndex)>,
+    /// The log's entries up to here, inclusive, are on disk.
+    durable: LogIndex,
+    /// Messages that wait for `hard_state`.
+    held: VecDeque<(NodeId, Message)>,
+}
+
+impl Durability {
+    /// All of a recovered log is on disk.
+    pub(crate) fn recovered(last: LogIndex) -> Self {
+        Self { durable: last, ..Self::default() }
+    }
+
+    /// The log's entries up to here, inclusive, are on disk.
+    pub(crate) fn durable(&self) -> LogIndex {
+        self.durable
+    }
+
+    /// Whether the current term and vote are on disk.
+    pub(crate) fn hard_state_is_durable(&self) -> bool {
+        self.hard_state <= self.reported
+    }
+
+    /// Numbers a write. `last` is the log's last index after it.
+    pub(crate) fn issue(&mut self, term: Term, last: LogIndex, with_hard_state: bool) -> PersistToken {
+        self.issued += 1;
+        if with_hard_state {
+            self.hard_state = self.issued;
+        }
+        self.pending.push_back((self.issued, last));
+        PersistToken { sequence: self.issued, term, last }
+    }
+
+    /// The log was cut after `after`: whatever is on disk beyond it is no longer ours.
+    pub(crate) fn cut(&mut self, after: LogIndex) {
+        self.durable = self.durable.min(after);
+        for (_, last) in &mut self.pending {
+            *last = (*last).min(after);
+        }
+    }
+
+    /// All writes up to the token are on disk. `false` when no such write was handed out.
+    pub(crate) fn report(&mut self, token: PersistToken) -> bool {
+        if token.sequence > self.issued {
+            return false;
+        }
+        self.reported = self.reported.max(token.sequence);
+        while let Some(&(sequence, last)) = self.pending.front() {
+            if sequence > self.reported {
+                break;
+            }
+            self.durable = self.durable.max(last);
+            self.pending.pop_front();
+        }
+        true
+    }
+
+    /// Keeps a message until term and vote are on disk.
+    pub(crate) fn hold(&mut self, to: NodeId, message: Message) {
+        self.held.push_back((to, message));
+    }
+
+    /// The next message that needs to wait no longer.
+    pub(crate) fn release(&mut self) -> Option<(NodeId, Message)> {
+        if self.hard_state_is_durable() { self.held.pop_front() } else { None }
+    }
+
+    /// The term moved on: what was said in the old one is not said any more.
+    pub(crate) fn forget_held(&mut self) {
+        self.held.clear();
+    }
+}

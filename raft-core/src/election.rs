@@ -1,0 +1,145 @@
+//! Elections: pre-vote, then vote (Raft §5.2 and §5.4.1; thesis §9.6).
+//!
+//! A pre-vote changes nothing on either side but the asker's role, so a replica that cannot win cannot disturb.
+//! A vote is on disk before it leaves, and so is a candidate's own before it asks for others: a candidate that
+//! forgot its vote in a crash could otherwise collect votes given to a log it no longer has.
+
+use alloc::vec::Vec;
+
+use crate::effect::HardState;
+use crate::id::{LogId, NodeId, ReplicaId, Time};
+use crate::message::{Message, PreVote, PreVoteReply, Vote, VoteReply};
+use crate::raft::{Raft, jitter};
+use crate::role::{Candidate, Follower, PreCandidate, Role};
+
+impl Raft {
+    /// Asks the other voters whether an election could be won.
+    pub(crate) fn start_pre_vote(&mut self, now: Time) {
+        if !self.configuration.is_voter(self.me) {
+            return;
+        }
+        self.fail_all_reads();
+        self.attempts += 1;
+        let interval = self.options.heartbeat_interval;
+        let retry_at = now.after(interval).after(jitter(&mut self.rng, interval * 2));
+        self.role = Role::PreCandidate(PreCandidate { attempt: self.attempts, granted: Vec::new(), retry_at });
+        self.announce();
+        let question = PreVote { term: self.hard_state.term, last: self.log.last_id(), attempt: self.attempts };
+        self.ask_voters(Message::PreVote(question));
+        self.count_pre_votes(now);
+    }
+
+    pub(crate) fn on_pre_vote(&mut self, now: Time, from: ReplicaId, m: PreVote) {
+        if !self.configuration.is_voter(from) || !self.configuration.is_voter(self.me) {
+            return;
+        }
+        let has_leader = match &self.role {
+            Role::Leader(_) => true,
+            Role::Follower(f) => f.heard.is_some_and(|at| now.since(at) < self.options.election_timeout),
+            _ => false,
+        };
+        let granted = m.term >= self.hard_state.term && self.is_up_to_date(m.last) && !has_leader;
+        let reply = PreVoteReply { term: self.hard_state.term, attempt: m.attempt, granted };
+        self.send(from.node, Message::PreVoteReply(reply));
+    }
+
+    pub(crate) fn on_pre_vote_reply(&mut self, now: Time, from: ReplicaId, m: PreVoteReply) {
+        if !self.configuration.is_voter(from) {
+            return;
+        }
+        if m.term > self.hard_state.term {
+            // Learned here or nowhere: nobody else tells a replica that only ever asks (openraft#1796).
+            return self.become_follower(now, m.term, None);
+        }
+        if let Role::PreCandidate(pre) = &mut self.role {
+            if m.granted && m.attempt == pre.attempt && !pre.granted.contains(&from) {
+                pre.granted.push(from);
+                self.count_pre_votes(now);
+            }
+        }
+    }
+
+    fn count_pre_votes(&mut self, now: Time) {
+        if let Role::PreCandidate(pre) = &self.role {
+            let me = self.me;
+            if self.configuration.is_quorum(|voter| voter == me || pre.granted.contains(&voter)) {
+                self.become_candidate(now);
+            }
+        }
+    }
+
+    fn become_candidate(&mut self, now: Time) {
+        let term = self.hard_state.term.next();
+        if term == self.hard_state.term {
+            return; // The last term there is. Reached only by a peer that lies about its term.
+        }
+        self.set_hard_state(HardState { term, vote: Some(self.me) });
+        let half = self.options.election_timeout / 2;
+        let retry_at = now.after(half).after(jitter(&mut self.rng, half));
+        self.role = Role::Candidate(Candidate { granted: Vec::new(), retry_at });
+        self.announce();
+        self.ask_voters(Message::Vote(Vote { term, last: self.log.last_id() }));
+        self.count_votes(now);
+    }
+
+    pub(crate) fn on_vote(&mut self, now: Time, from: ReplicaId, m: Vote) {
+        if !self.configuration.is_voter(from) || !self.configuration.is_voter(self.me) {
+            return;
+        }
+        if m.term > self.hard_state.term {
+            self.become_follower(now, m.term, None);
+        }
+        let is_free = self.hard_state.vote.is_none_or(|vote| vote == from);
+        let granted = m.term == self.hard_state.term && is_free && self.is_up_to_date(m.last);
+        if granted {
+            self.set_hard_state(HardState { term: m.term, vote: Some(from) });
+            let campaign_at = self.election_deadline(now);
+            if let Role::Follower(Follower { campaign_at: at, .. }) = &mut self.role {
+                *at = campaign_at;
+            }
+        }
+        let reply = VoteReply { term: self.hard_state.term, granted };
+        self.send(from.node, Message::VoteReply(reply));
+    }
+
+    pub(crate) fn on_vote_reply(&mut self, now: Time, from: ReplicaId, m: VoteReply) {
+        if !self.configuration.is_voter(from) {
+            return;
+        }
+        if m.term > self.hard_state.term {
+            return self.become_follower(now, m.term, None);
+        }
+        if let Role::Candidate(candidate) = &mut self.role {
+            if m.granted && m.term == self.hard_state.term && !candidate.granted.contains(&from) {
+                candidate.granted.push(from);
+                self.count_votes(now);
+            }
+        }
+    }
+
+    /// Leads if a quorum has given its vote; the own vote counts once it is on disk.
+    pub(crate) fn count_votes(&mut self, now: Time) {
+        if let Role::Candidate(candidate) = &self.role {
+            let own = self.durability.hard_state_is_durable();
+            let me = self.me;
+            let has = |voter| if voter == me { own } else { candidate.granted.contains(&voter) };
+            if self.configuration.is_quorum(has) {
+                self.become_leader(now);
+            }
+        }
+    }
+
+    /// Whether a log that ends in `last` holds everything ours may have committed (Raft §5.4.1).
+    fn is_up_to_date(&self, last: LogId) -> bool {
+        last >= self.log.last_id()
+    }
+
+    fn ask_voters(&mut self, message: Message) {
+        let me = self.me.node;
+        let others: Vec<NodeId> =
+            self.configuration.voters().iter().map(|v| v.node).filter(|n| *n != me).collect();
+        for to in others {
+            self.send(to, message.clone());
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Leading: propose, replicate, commit, and fall silent without a quorum (Raft §5.3, §5.4.2; thesis §6.2).
+//!
+//! The leader is a peer of itself: its own log counts only as far as it is durable. It replicates before its
+//! own disk has answered, and may commit without it.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use crate::effect::{Effect, Law, Persist};
+use crate::id::{LogIndex, NodeId, ReplicaId, Time};
+use crate::message::{AppendOutcome, AppendReply, AppendRequest};
+use crate::progress::Progress;
+use crate::raft::{ProposeError, Proposed, Raft};
+use crate::role::{Leader, Role};
+use crate::runs::TermRuns;
+
+/// At most so many entries go into one append, however small they are.
+const MAX_APPEND_ENTRIES: u64 = 4_096;
+
+impl Raft {
+    pub(crate) fn become_leader(&mut self, now: Time) {
+        let next = self.log.last_index().next();
+        let voters = self.configuration.voters().iter().copied();
+        let peers: BTreeMap<NodeId, Progress> = voters
+            .chain(self.learners.values().copied())
+            .filter(|replica| replica.node != self.me.node)
+            .map(|replica| (replica.node, Progress::new(replica, next, now)))
+            .collect();
+        self.role = Role::Leader(Leader {
+            peers,
+            opened: next,
+            round: 1,
+            early_reads: Vec::new(),
+            reads: VecDeque::new(),
+            heartbeat_at: now.after(self.options.heartbeat_interval),
+        });
+        self.announce();
+        self.append_own(1, true);
+    }
+
+    /// Appends `count` entries of the leader's term, whose payloads the host holds in order.
+    ///
+    /// They are committed once [`Effect::Commit`] reaches `last` while the term at `last` is still the one
+    /// returned, and lost once [`Effect::ProposalsLost`] cuts below.
+    ///
+    /// # Errors
+    /// See [`ProposeError`]; nothing was appended then.
+    pub fn propose(&mut self, count: u64) -> Result<Proposed, ProposeError> {
+        if self.fault().is_some() {
+            return Err(ProposeError::Fenced);
+        }
+        if !matches!(self.role, Role::Leader(_)) {
+            return Err(ProposeError::NotLeader { leader: self.soft_state().leader });
+        }
+        let uncommitted = self.log.last_index().since(self.commit);
+        if uncommitted.saturating_add(count) > self.options.max_uncommitted_entries {
+            return Err(ProposeError::Full);
+        }
+        let first = self.log.last_index().next();
+        self.append_own(count, false);
+        Ok(Proposed { term: self.hard_state.term, first, last: self.log.last_index() })
+    }
+
+    fn append_own(&mut self, count: u64, noop: bool) {
+        let before = self.log.last_index();
+        self.log.append(self.hard_state.term, count);
+        let Some(append) = self.log.slice(before, self.log.last_index()) else { return };
+        let token = self.durability.issue(self.hard_state.term, self.log.last_index(), false);
+        self.push(Effect::Persist(Persist {
+            token,
+            hard_state: None,
+            truncate: None,
+            append: Some(append),
+            noop,
+        }));
+    }
+
+    /// Builds the next append for a peer, when there is something to say to it: call it when there is room to
+    /// send, until it answers `None`. What is built then holds all that came while there was none.
+    ///
+    /// `read` is given the shape of the entries that may go and the most bytes they may have; it reads their
+    /// payloads, checks them against the shape, and answers with the last index it took and their bytes. It must
+    /// take at least one entry; if it cannot, it answers `None` and nothing is sent.
+    pub fn poll_append(
+        &mut self,
+        peer: NodeId,
+        read: impl FnOnce(&TermRuns, u64) -> Option<(LogIndex, u64)>,
+    ) -> Option<AppendRequest> {
+        if self.fault().is_some() {
+            return None;
+        }
+        let Role::Leader(leader) = &mut self.role else { return None };
+        let progress = leader.peers.get_mut(&peer)?;
+        let last = self.log.last_index();
+        let has_entries = progress.next() <= last && progress.has_room(&self.options);
+        let has_news = progress.commit_told < self.commit;
+        if !has_entries && !has_news && !progress.heartbeat_due && !progress.wants_probe() {
+            return None;
+        }
+        let after = progress.next().prev();
+        let mut entries = self.log.slice(after, after)?;
+        let mut bytes = 0;
+        if has_entries {
+            let all = self.log.slice(after, last.min(after.plus(MAX_APPEND_ENTRIES)))?;
+            let (taken, size) = read(&all, self.options.max_append_bytes)?;
+            entries = all.slice(after, taken)?;
+            bytes = size;
+        }
+        progress.heartbeat_due = false;
+        progress.commit_told = self.commit;
+        progress.sent(entries.before(), entries.last_index(), bytes);
+        Some(AppendRequest {
+            term: self.hard_state.term,
+            prev: entries.before(),
+            runs: entries.runs().to_vec(),
+            last: entries.last_index(),
+            commit: self.commit,
+            round: leader.round,
+        })
+    }
+
+    pub(crate) fn on_heartbeat_time(&mut self, now: Time) {
+        let timeout = self.options.election_timeout;
+        let Role::Leader(leader) = &mut self.role else { return };
+        leader.heartbeat_at = now.after(self.options.heartbeat_interval);
+        for progress in leader.peers.values_mut() {
+            progress.heartbeat_due = true;
+        }
+        let me = self.me;
+        let is_heard = |voter: ReplicaId| {
+            voter == me || leader.peers.get(&voter.node).is_some_and(|p| now.since(p.heard) <= timeout)
+        };
+        if !self.configuration.is_quorum(is_heard) {
+            // Check-quorum: another may lead by now, so say nothing more as leader.
+            self.become_follower(now, self.hard_state.term, None);
+        }
+    }
+
+    pub(crate) fn on_append_reply(&mut self, now: Time, from: ReplicaId, m: AppendReply) {
+        if m.term > self.hard_state.term {
+            if self.configuration.is_voter(from) || self.learners.get(&from.node) == Some(&from) {
+                self.become_follower(now, m.term, None);
+            }
+            return;
+        }
+        if m.term < self.hard_state.term {
+            return;
+        }
+        let last = self.log.last_index();
+        let Role::Leader(leader) = &mut self.role else { return };
+        let Some(progress) = leader.peers.get_mut(&from.node).filter(|p| p.replica == from) else { return };
+        progress.heard = now;
+        progress.confirmed_round = progress.confirmed_round.max(m.round.min(leader.round));
+        match m.outcome {
+            AppendOutcome::Matched { matched } if matched > last => {
+                return self.broken(Law::MatchWithinLeaderLog);
+            }
+            AppendOutcome::Matched { matched } => progress.on_matched(matched),
+            AppendOutcome::Conflict { prev, hint } => {
+                if progress.refusal_is_current(prev) && self.log.contains(prev) {
+                    let below = prev.index.prev();
+                    let agree = self.log.floor_by_term(hint).index.min(below);
+                    progress.probe_from(agree.next());
+                }
+            }
+        }
+        self.advance_commit(now);
+        self.confirm_reads();
+    }
+
+    /// Commits what a quorum holds durably, if it is of this term: older entries are committed only along with
+    /// one of the own term (Raft §5.4.2).
+    pub(crate) fn advance_commit(&mut self, now: Time) {
+        let Role::Leader(leader) = &self.role else { return };
+        let (me, own) = (self.me, self.durability.durable());
+        let held = |voter: ReplicaId| {
+            if voter == me { own } else { leader.peers.get(&voter.node).map_or(LogIndex::ZERO, |p| p.matched) }
+        };
+        let index = self.configuration.quorum_index(held);
+        if index > self.commit && self.log.term_at(index) == Some(self.hard_state.term) {
+            self.set_commit(index);
+            self.start_early_reads(now);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Linearizable reads without a log entry: ReadIndex by monotonic rounds (thesis §6.4).
+//!
+//! A read takes the commit index and the next round; once a quorum has answered that round, the leader led when
+//! the read came, and the read may be served when that index is applied. Reads that come before the own-term
+//! commit wait for it. No leases.
+
+use alloc::vec::Vec;
+
+use crate::effect::{Effect, ReadFailure, ReadId};
+use crate::id::{LogIndex, ReplicaId, Time};
+use crate::message::{Message, ReadIndexReply, ReadIndexRequest};
+use crate::raft::{Raft, ReadError};
+use crate::role::{PendingRead, ReadOrigin, Role};
+
+impl Raft {
+    /// Asks when a linearizable read may be served here, on any member or learner. Ends in exactly one of
+    /// [`Effect::ReadReady`] and [`Effect::ReadFailed`], unless cancelled or refused now.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; no effect follows then.
+    pub fn read(&mut self, now: Time, read: ReadId) -> Result<(), ReadError> {
+        if self.fault().is_some() {
+            return Err(ReadError::Fenced);
+        }
+        let term = self.hard_state.term;
+        match &mut self.role {
+            Role::Leader(leader) => {
+                if leader.reads.len() + leader.early_reads.len() >= self.options.max_pending_reads {
+                    return Err(ReadError::Full);
+                }
+                self.lead_read(now, ReadOrigin::Local(read));
+                Ok(())
+            }
+            Role::Follower(follower) => {
+                let Some(leader) = follower.leader else { return Err(ReadError::NoLeader) };
+                if follower.reads.len() >= self.options.max_pending_reads {
+                    return Err(ReadError::Full);
+                }
+                follower.reads.push(read);
+                self.send(leader.node, Message::ReadIndex(ReadIndexRequest { term, read: read.0 }));
+                Ok(())
+            }
+            _ => Err(ReadError::NoLeader),
+        }
+    }
+
+    /// Forgets a read: no effect will name it any more. For hosts whose caller has gone.
+    pub fn cancel_read(&mut self, read: ReadId) {
+        let gone = ReadOrigin::Local(read);
+        match &mut self.role {
+            Role::Leader(leader) => {
+                leader.early_reads.retain(|origin| *origin != gone);
+                leader.reads.retain(|pending| pending.origin != gone);
+            }
+            Role::Follower(follower) => follower.reads.retain(|r| *r != read),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn on_read_index(&mut self, now: Time, from: ReplicaId, m: ReadIndexRequest) {
+        let origin = ReadOrigin::Remote { node: from.node, read: m.read };
+        match &self.role {
+            Role::Leader(leader)
+                if m.term == self.hard_state.term
+                    && leader.peers.get(&from.node).is_some_and(|p| p.replica == from)
+                    && leader.reads.len() + leader.early_reads.len() < self.options.max_pending_reads =>
+            {
+                self.lead_read(now, origin);
+            }
+            _ => self.end_read(origin, None),
+        }
+    }
+
+    pub(crate) fn on_read_index_reply(&mut self, _now: Time, m: ReadIndexReply) {
+        let Role::Follower(follower) = &mut self.role else { return };
+        let read = ReadId(m.read);
+        let Some(at) = follower.reads.iter().position(|r| *r == read) else { return };
+        follower.reads.swap_remove(at);
+        self.push(match m.index {
+            Some(index) => Effect::ReadReady { read, index },
+            None => Effect::ReadFailed { read, reason: ReadFailure::LeaderChanged },
+        });
+    }
+
+    fn lead_read(&mut self, _now: Time, origin: ReadOrigin) {
+        let commit = self.commit;
+        let Role::Leader(leader) = &mut self.role else { return };
+        if commit < leader.opened {
+            leader.early_reads.push(origin);
+            return;
+        }
+        leader.round += 1;
+        leader.reads.push_back(PendingRead { origin, index: commit, round: leader.round });
+        for progress in leader.peers.values_mut() {
+            progress.heartbeat_due = true;
+        }
+        self.confirm_reads();
+    }
+
+    /// The own-term commit is here: reads that waited for it may start.
+    pub(crate) fn start_early_reads(&mut self, now: Time) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        for origin in core::mem::take(&mut leader.early_reads) {
+            self.lead_read(now, origin);
+        }
+    }
+
+    /// Ends the reads whose round a quorum has confirmed.
+    pub(crate) fn confirm_reads(&mut self) {
+        loop {
+            let Role::Leader(leader) = &mut self.role else { return };
+            let Some(first) = leader.reads.front().copied() else { return };
+            let me = self.me;
+            let confirmed = |voter: ReplicaId| {
+                voter == me
+                    || leader.peers.get(&voter.node).is_some_and(|p| p.confirmed_round >= first.round)
+            };
+            if !self.configuration.is_quorum(confirmed) {
+                return;
+            }
+            leader.reads.pop_front();
+            self.end_read(first.origin, Some(first.index));
+        }
+    }
+
+    fn end_read(&mut self, origin: ReadOrigin, index: Option<LogIndex>) {
+        match (origin, index) {
+            (ReadOrigin::Local(read), Some(index)) => self.push(Effect::ReadReady { read, index }),
+            (ReadOrigin::Local(read), None) => {
+                self.push(Effect::ReadFailed { read, reason: ReadFailure::LeaderChanged });
+            }
+            (ReadOrigin::Remote { node, read }, index) => {
+                let reply = ReadIndexReply { term: self.hard_state.term, read, index };
+                self.send(node, Message::ReadIndexReply(reply));
+            }
+        }
+    }
+
+    pub(crate) fn fail_reads(&mut self, reads: Vec<ReadId>, reason: ReadFailure) {
+        for read in reads {
+            self.push(Effect::ReadFailed { read, reason });
+        }
+    }
+
+    /// The role ends: nobody will confirm what waits in it.
+    pub(crate) fn fail_all_reads(&mut self) {
+        match &mut self.role {
+            Role::Leader(leader) => {
+                let early = core::mem::take(&mut leader.early_reads);
+                let pending = core::mem::take(&mut leader.reads);
+                for origin in early.into_iter().chain(pending.into_iter().map(|p| p.origin)) {
+                    self.end_read(origin, None);
+                }
+            }
+            Role::Follower(follower) => {
+                let reads = core::mem::take(&mut follower.reads);
+                self.fail_reads(reads, ReadFailure::LeaderChanged);
+            }
+            _ => {}
+        }
+    }
+}

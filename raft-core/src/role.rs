@@ -1,0 +1,84 @@
+//! The four roles, each with exactly the data it needs: a follower has no window, a leader no election timer.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use crate::effect::{ReadId, RoleKind};
+use crate::id::{LogIndex, NodeId, ReplicaId, Time};
+use crate::progress::Progress;
+
+#[derive(Clone, Debug)]
+pub(crate) enum Role {
+    Follower(Follower),
+    PreCandidate(PreCandidate),
+    Candidate(Candidate),
+    Leader(Leader),
+}
+
+impl Role {
+    pub(crate) fn kind(&self) -> RoleKind {
+        match self {
+            Role::Follower(_) => RoleKind::Follower,
+            Role::PreCandidate(_) => RoleKind::PreCandidate,
+            Role::Candidate(_) => RoleKind::Candidate,
+            Role::Leader(_) => RoleKind::Leader,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Follower {
+    /// Who leads the current term, once heard.
+    pub(crate) leader: Option<ReplicaId>,
+    /// When the leader was last heard.
+    pub(crate) heard: Option<Time>,
+    /// When to campaign; a replica that votes nowhere never does.
+    pub(crate) campaign_at: Time,
+    /// Our log agrees with this leader's up to here, inclusive.
+    pub(crate) verified: LogIndex,
+    /// The highest round of this leader seen.
+    pub(crate) round: u64,
+    /// Reads that were passed on to the leader.
+    pub(crate) reads: Vec<ReadId>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct PreCandidate {
+    pub(crate) attempt: u64,
+    pub(crate) granted: Vec<ReplicaId>,
+    pub(crate) retry_at: Time,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) granted: Vec<ReplicaId>,
+    pub(crate) retry_at: Time,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Leader {
+    /// All other voters and all standing learners.
+    pub(crate) peers: BTreeMap<NodeId, Progress>,
+    /// The entry that opened the term.
+    pub(crate) opened: LogIndex,
+    /// Counts the rounds of confirmation (thesis §6.4).
+    pub(crate) round: u64,
+    /// Reads that came before the own-term commit.
+    pub(crate) early_reads: Vec<ReadOrigin>,
+    /// Reads that wait for a quorum to confirm their round, in order of rounds.
+    pub(crate) reads: VecDeque<PendingRead>,
+    pub(crate) heartbeat_at: Time,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PendingRead {
+    pub(crate) origin: ReadOrigin,
+    pub(crate) index: LogIndex,
+    pub(crate) round: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadOrigin {
+    Local(ReadId),
+    Remote { node: NodeId, read: u64 },
+}

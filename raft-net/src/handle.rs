@@ -1,0 +1,272 @@
+//! The embedding API: what an application holds of a running node.
+//!
+//! A handle is cheap to clone and may be used from any task. Every call ends in exactly one outcome within the
+//! time given. Queues behind it are bounded: when the node's inbox is full, callers wait their turn.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use raft_core::{Configuration, GroupId, LogIndex, NodeId, RoleKind, Term};
+use raft_wal::LogReader;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::machine::StateMachine;
+use crate::outcome::{Consistency, Doubt, Outcome, Refusal};
+
+/// A group to open on this node.
+pub struct GroupSpec {
+    /// Its name.
+    pub group: GroupId,
+    /// Its voters for ever, should the node hold no log of it yet: `None` opens only what is on disk already,
+    /// and the empty configuration makes a standing learner.
+    pub genesis: Option<Configuration>,
+    /// An opaque label kept with the log, at most 1 KiB.
+    pub note: Bytes,
+    /// What its entries mean.
+    pub machine: Box<dyn StateMachine>,
+}
+
+/// What a node knows of a group it hosts. A picture taken after the last change; never the basis of a decision
+/// that needs to be linearizable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// This replica's role.
+    pub role: RoleKind,
+    /// Its term.
+    pub term: Term,
+    /// The leader of that term, when known.
+    pub leader: Option<NodeId>,
+    /// Whether it leads and has committed an entry of its own term, so that it may serve.
+    pub serving: bool,
+    /// Last committed entry, inclusive.
+    pub commit: LogIndex,
+    /// Last applied entry, inclusive.
+    pub applied: LogIndex,
+    /// Last entry of the log, inclusive, durable or not.
+    pub last: LogIndex,
+}
+
+/// What is shared between the node's task and its handles without asking the node.
+#[derive(Default)]
+pub struct Board {
+    /// The hosted groups.
+    pub groups: BTreeMap<GroupId, GroupStatus>,
+    /// Who leads which group, hosted here or not, by the highest term announced.
+    pub leaders: BTreeMap<GroupId, (Term, NodeId)>,
+    /// Nodes with a live connection to this one, itself not included.
+    pub live: Vec<NodeId>,
+    /// The listed founders that have not answered yet; empty once the cluster is formed or joined.
+    pub waiting_for: Vec<NodeId>,
+}
+
+/// Something asked of the node's task.
+pub enum Ask {
+    /// Open a group.
+    Open {
+        /// Which, and with what.
+        spec: GroupSpec,
+        /// Ends with a reader of its log.
+        answer: oneshot::Sender<Result<LogReader, OpenGroupError>>,
+    },
+    /// Remove a group and its log for ever.
+    Remove {
+        /// Which.
+        group: GroupId,
+        /// Ends when it is durable.
+        answer: oneshot::Sender<()>,
+    },
+    /// Replicate a command, from any member.
+    Submit {
+        /// In which group.
+        group: GroupId,
+        /// The command.
+        command: Bytes,
+        /// Give up after.
+        patience: Duration,
+        /// The one end.
+        answer: oneshot::Sender<Outcome>,
+    },
+    /// Replicate a record batch, on the leader only.
+    Propose {
+        /// In which group.
+        group: GroupId,
+        /// The batch.
+        batch: Bytes,
+        /// Give up after.
+        patience: Duration,
+        /// The one end.
+        answer: oneshot::Sender<Outcome>,
+    },
+    /// Read the state machine.
+    Query {
+        /// Of which group.
+        group: GroupId,
+        /// The question.
+        query: Bytes,
+        /// How fresh.
+        consistency: Consistency,
+        /// Give up after.
+        patience: Duration,
+        /// The one end.
+        answer: oneshot::Sender<Outcome>,
+    },
+    /// Connect to a node whenever there is no connection.
+    AddPeer {
+        /// Which.
+        node: NodeId,
+        /// `HOST:PORT` of its peer port.
+        address: String,
+    },
+    /// Stop after finishing what is on its way to the disk.
+    Stop {
+        /// Ends when it has stopped.
+        answer: oneshot::Sender<()>,
+    },
+}
+
+/// Why a group could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenGroupError {
+    /// It is open already.
+    #[error("group {0} is open already")]
+    AlreadyOpen(GroupId),
+    /// There is no log of it on this disk and no genesis configuration was given.
+    #[error("group {0} is not on this disk, and no voters were given to create it")]
+    Absent(GroupId),
+    /// The log on disk was created with other voters.
+    #[error("group {group} was created with other voters than those given; the log on disk was left as it is")]
+    OtherGenesis {
+        /// Which.
+        group: GroupId,
+    },
+    /// The log could not be read.
+    #[error("group {group}: {why}")]
+    Log {
+        /// Which.
+        group: GroupId,
+        /// What the log said.
+        why: String,
+    },
+    /// The node is stopping.
+    #[error("this node is stopping")]
+    Stopping,
+}
+
+/// A running node, as its application sees it.
+#[derive(Clone)]
+pub struct NodeHandle {
+    pub(crate) id: NodeId,
+    pub(crate) asks: mpsc::Sender<Ask>,
+    pub(crate) board: Arc<RwLock<Board>>,
+    pub(crate) changes: watch::Receiver<u64>,
+}
+
+impl NodeHandle {
+    /// This node.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Opens a group with its state machine, creating its log from `spec.genesis` if it is not on disk.
+    /// Returns a reader of its log. The log's creation is durable before the group speaks.
+    ///
+    /// # Errors
+    /// See [`OpenGroupError`]; nothing was changed then.
+    pub async fn open_group(&self, spec: GroupSpec) -> Result<LogReader, OpenGroupError> {
+        let (answer, end) = oneshot::channel();
+        let asked = self.asks.send(Ask::Open { spec, answer }).await;
+        if asked.is_err() {
+            return Err(OpenGroupError::Stopping);
+        }
+        end.await.unwrap_or(Err(OpenGroupError::Stopping))
+    }
+
+    /// Removes a group and its log. Call it only on a committed delete that names this very group. Durable on return.
+    pub async fn remove_group(&self, group: GroupId) {
+        let (answer, end) = oneshot::channel();
+        if self.asks.send(Ask::Remove { group, answer }).await.is_ok() {
+            let _ = end.await;
+        }
+    }
+
+    /// Replicates a command and returns the state machine's response, from any member or standing learner: it is
+    /// forwarded to the leader, retried under one request id while `patience` lasts, applied at most once, and
+    /// answered from the state applied *on this node*.
+    pub async fn submit(&self, group: GroupId, command: Bytes, patience: Duration) -> Outcome {
+        let (answer, end) = oneshot::channel();
+        self.ask(Ask::Submit { group, command, patience, answer }, end).await
+    }
+
+    /// Replicates a record batch. Only the leader takes it; others refuse and name the leader. It is not
+    /// retried: the batch's own producer id and sequence make the client's retry safe.
+    pub async fn propose(&self, group: GroupId, batch: Bytes, patience: Duration) -> Outcome {
+        let (answer, end) = oneshot::channel();
+        self.ask(Ask::Propose { group, batch, patience, answer }, end).await
+    }
+
+    /// Reads the state machine on this node, after confirming with the leader that the state is new enough when
+    /// `consistency` asks for it.
+    pub async fn query(
+        &self,
+        group: GroupId,
+        query: Bytes,
+        consistency: Consistency,
+        patience: Duration,
+    ) -> Outcome {
+        let (answer, end) = oneshot::channel();
+        self.ask(Ask::Query { group, query, consistency, patience, answer }, end).await
+    }
+
+    async fn ask(&self, ask: Ask, end: oneshot::Receiver<Outcome>) -> Outcome {
+        if self.asks.send(ask).await.is_err() {
+            return Outcome::Refused(Refusal::Stopping);
+        }
+        end.await.unwrap_or(Outcome::Unknown(Doubt::Stopped))
+    }
+
+    /// Tells the node where another one listens, so that it connects and stays connected.
+    pub async fn add_peer(&self, node: NodeId, address: String) {
+        let _ = self.asks.send(Ask::AddPeer { node, address }).await;
+    }
+
+    /// What this node knows of a group it hosts.
+    pub fn status(&self, group: GroupId) -> Option<GroupStatus> {
+        self.read_board(|board| board.groups.get(&group).copied())
+    }
+
+    /// Who leads the group, hosted here or not, by the announcements heard.
+    pub fn leader(&self, group: GroupId) -> Option<(Term, NodeId)> {
+        self.read_board(|board| board.leaders.get(&group).copied())
+    }
+
+    /// Nodes with a live connection to this one, itself not included, sorted.
+    pub fn live(&self) -> Vec<NodeId> {
+        self.read_board(|board| board.live.clone())
+    }
+
+    /// The listed founders that have not answered yet; empty once the cluster is formed or joined.
+    pub fn waiting_for(&self) -> Vec<NodeId> {
+        self.read_board(|board| board.waiting_for.clone())
+    }
+
+    /// Looks at the whole board at once. Keep it short: the node's task waits meanwhile.
+    pub fn read_board<T>(&self, look: impl FnOnce(&Board) -> T) -> T {
+        look(&self.board.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// A number that changes whenever the board does: wait for it instead of polling.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
+    }
+
+    /// Stops the node once what is on its way to the disk is there.
+    pub async fn stop(&self) {
+        let (answer, end) = oneshot::channel();
+        if self.asks.send(Ask::Stop { answer }).await.is_ok() {
+            let _ = end.await;
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Many Raft groups behind one port.
+#![forbid(unsafe_code)]
+
+pub mod frame;
+mod handle;
+mod machine;
+mod outcome;
+pub mod request;
+mod runtime;
+
+pub use handle::{Ask, Board, GroupSpec, GroupStatus, NodeHandle, OpenGroupError};
+pub use machine::{Body, Prepared, StateMachine};
+pub use outcome::{Consistency, Doubt, Outcome, Refusal};
+pub use runtime::{Membership, NodeConfig, StartError, start};
