@@ -1,2 +1,7 @@
-//! Placeholder of the first commit.
-fn main() {}
+//! The `broker` binary: parses flags and calls the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    broker::cli::main()
+}

@@ -4,6 +4,7 @@
 pub mod frame;
 mod handle;
 mod machine;
+pub mod node;
 mod outcome;
 pub mod request;
 mod runtime;

@@ -6,6 +6,7 @@
 //! memory is 48 bytes per entry and one payload.
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,6 +20,9 @@ use crate::fs::Fs;
 use crate::identity::Identity;
 use crate::layout;
 use crate::scan::{self, Found};
+
+/// How much is read at once to look for headers, in bytes.
+const WINDOW: usize = 64 * 1024;
 
 /// Whether the bytes of an entry are the ones that were written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,25 +82,31 @@ impl fmt::Debug for Dump<'_> {
     }
 }
 
-impl Iterator for Dump<'_> {
-    type Item = Result<DumpedEntry, DumpError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let place = self.places.next()?;
+impl Dump<'_> {
+    fn read(&self, place: Place) -> Result<DumpedEntry, DumpError> {
         let path = &self.paths[place.segment];
         let len = place.payload_len as usize;
-        let payload = match self.fs.read_at(path, place.offset + FRAME_HEADER_LEN as u64, len) {
-            Ok(payload) => payload,
-            Err(source) => return Some(Err(DumpError::Io { path: path.to_path_buf(), source })),
-        };
+        let payload = self
+            .fs
+            .read_at(path, place.offset + FRAME_HEADER_LEN as u64, len)
+            .map_err(|source| DumpError::Io { path: path.to_path_buf(), source })?;
         let good = place.intact && payload.len() == len && crc32fast::hash(&payload) == place.payload_crc;
-        Some(Ok(DumpedEntry {
+        Ok(DumpedEntry {
             index: place.index,
             term: place.term,
             kind: place.kind,
             payload: payload.into(),
             crc: if good { CrcState::Ok } else { CrcState::Bad },
-        }))
+        })
+    }
+}
+
+impl Iterator for Dump<'_> {
+    type Item = Result<DumpedEntry, DumpError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let place = self.places.next()?;
+        Some(self.read(place))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -114,40 +124,58 @@ pub fn dump<'a>(fs: &'a dyn Fs, dir: &Path, group: GroupId) -> Result<Dump<'a>, 
     let refuse = |reason| DumpError::Identity { path: dir.join(layout::IDENTITY), reason };
     let identity = Identity::load(fs, dir).map_err(refuse)?.ok_or_else(|| refuse(IdentityError::Missing))?;
     let group_dir = layout::group_dir(&dir.join(layout::GROUPS), group);
-    let found = scan::find(fs, &group_dir, identity.disk, group).map_err(|(path, source)| {
-        match source.kind() {
-            std::io::ErrorKind::NotFound => DumpError::UnknownGroup { dir: dir.to_path_buf(), group },
+    let found =
+        scan::find(fs, &group_dir, identity.disk, group).map_err(|(path, source)| match source.kind() {
+            io::ErrorKind::NotFound => DumpError::UnknownGroup { dir: dir.to_path_buf(), group },
             _ => DumpError::Io { path: path.to_path_buf(), source },
-        }
-    })?;
+        })?;
     let lineage = scan::lineage(&found);
     let mut places: Vec<Place> = Vec::new();
+    let mut ends_with_entry = false;
     for (nth, &at) in lineage.iter().enumerate() {
         let end = lineage.get(nth + 1).and_then(|&next| found[next].header.as_ref().ok());
         let end = end.map_or(u64::MAX, |next| next.previous_end);
-        walk(fs, &found[at], at, end, &mut places)
+        ends_with_entry = walk(fs, &found[at], at, end, &mut places)
             .map_err(|source| DumpError::Io { path: found[at].path.to_path_buf(), source })?;
     }
     let paths = found.into_iter().map(|found| found.path).collect();
-    Ok(Dump { fs, paths, places: places.into_iter() })
+    let mut dump = Dump { fs, paths, places: Vec::new().into_iter() };
+    if let Some(&last) = places.last()
+        && ends_with_entry
+        && dump.read(last)?.crc == CrcState::Bad
+    {
+        places.pop(); // a payload half written, which recovery would cut off too
+    }
+    dump.places = places.into_iter();
+    Ok(dump)
 }
 
+/// Finds the entries of one segment; answers whether its last record is one.
 fn walk(
     fs: &dyn Fs,
     segment: &Found,
     position: usize,
     end: u64,
     places: &mut Vec<Place>,
-) -> std::io::Result<()> {
+) -> io::Result<bool> {
     let file_end = fs.len(&segment.path)?.min(end);
+    let mut ends_with_entry = false;
     let mut last = segment.header.as_ref().map_or(0, |header| header.sequence);
     let mut at = SEGMENT_HEADER_LEN as u64;
+    let mut window = (0, Vec::new());
     while at + FRAME_HEADER_LEN as u64 <= file_end {
-        let bytes = fs.read_at(&segment.path, at, FRAME_HEADER_LEN)?;
-        match FrameHeader::decode(&bytes, segment.seed, at) {
+        let (start, piece): &(u64, Vec<u8>) = &window;
+        let bytes = match piece.get((at - start) as usize..).and_then(|rest| rest.get(..FRAME_HEADER_LEN)) {
+            Some(bytes) => bytes,
+            None => {
+                window = (at, fs.read_at(&segment.path, at, WINDOW)?);
+                &window.1[..FRAME_HEADER_LEN.min(window.1.len())]
+            }
+        };
+        match FrameHeader::decode(bytes, segment.seed, at) {
             Ok(header) if header.sequence > last && at + header.frame_len() <= file_end => {
                 last = header.sequence;
-                place(position, at, &header, true, places);
+                ends_with_entry = place(position, at, &header, true, places);
                 at += header.frame_len();
             }
             _ => {
@@ -158,12 +186,13 @@ fn walk(
                         next = Some((offset, header.sequence));
                     }
                 })?;
-                let Some((next, sequence)) = next else { return Ok(()) };
-                if let Some(mut header) = FrameHeader::guess(&bytes)
+                let Some((next, sequence)) = next else { break };
+                if let Some(mut header) = FrameHeader::guess(bytes)
                     && sequence == last + 2
+                    && next >= at + FRAME_HEADER_LEN as u64
                 {
                     // Exactly one record is missing, so its length is known whatever its header says.
-                    header.payload_len = (next - at).saturating_sub(FRAME_HEADER_LEN as u64) as u32;
+                    header.payload_len = (next - at - FRAME_HEADER_LEN as u64) as u32;
                     place(position, at, &header, false, places);
                 }
                 last = sequence - 1;
@@ -171,12 +200,14 @@ fn walk(
             }
         }
     }
-    Ok(())
+    Ok(ends_with_entry)
 }
 
-fn place(segment: usize, offset: u64, header: &FrameHeader, intact: bool, places: &mut Vec<Place>) {
+/// Lets one record change what is effective; answers whether it is an entry.
+fn place(segment: usize, offset: u64, header: &FrameHeader, intact: bool, places: &mut Vec<Place>) -> bool {
     match header.kind {
-        FrameKind::Truncate => {
+        // What a damaged truncation kept is anybody's guess.
+        FrameKind::Truncate if intact => {
             let keep = places.partition_point(|place| place.index <= header.index);
             places.truncate(keep);
         }
@@ -198,6 +229,7 @@ fn place(segment: usize, offset: u64, header: &FrameHeader, intact: bool, places
                 intact,
             });
         }
-        FrameKind::Genesis | FrameKind::HardState | FrameKind::Mark => {}
+        FrameKind::Truncate | FrameKind::Genesis | FrameKind::HardState | FrameKind::Mark => {}
     }
+    matches!(header.kind, FrameKind::Entry(_))
 }

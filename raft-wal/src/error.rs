@@ -2,10 +2,11 @@
 //!
 //! An error from executing a [`crate::DiskRequest`] is not here: that one ends the process.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use raft_core::{DiskId, GroupId, HardState, LogId, LogIndex, RunsError, Term};
+use raft_core::{DiskId, GroupId, HardState, LogId, LogIndex, Term};
 
 use crate::identity::ClusterId;
 
@@ -21,6 +22,32 @@ pub struct OptionsError {
     pub min: u64,
     /// The largest legal value.
     pub max: u64,
+}
+
+/// Which segment a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentName {
+    /// The disk it was written on.
+    pub disk: DiskId,
+    /// The group it belongs to.
+    pub group: GroupId,
+    /// Its number within the group.
+    pub number: u64,
+}
+
+impl fmt::Display for SegmentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "segment {} of group {} on disk {}", self.number, self.group, self.disk)
+    }
+}
+
+/// A segment where another one should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Misplaced {
+    /// By the directory that was opened and the names of group directory and file.
+    pub expected: SegmentName,
+    /// By the segment's header.
+    pub found: SegmentName,
 }
 
 /// Why bytes on disk are not what was written.
@@ -92,24 +119,8 @@ pub enum Damage {
         found: u32,
     },
     /// An intact segment of another disk, group or place.
-    #[error(
-        "expected segment {expected_segment} of group {expected_group} on disk {expected_disk}, \
-         found segment {segment} of group {group} on disk {disk}"
-    )]
-    Misplaced {
-        /// The disk that was opened.
-        expected_disk: DiskId,
-        /// The group the directory is named after.
-        expected_group: GroupId,
-        /// The number the file is named after.
-        expected_segment: u64,
-        /// What the header says.
-        disk: DiskId,
-        /// What the header says.
-        group: GroupId,
-        /// What the header says.
-        segment: u64,
-    },
+    #[error("expected {}, found {}", .0.expected, .0.found)]
+    Misplaced(Box<Misplaced>),
     /// An intact record that cannot follow the ones before it.
     #[error("expected {expected}, found a record at index {index} of term {term}")]
     Impossible {
@@ -236,7 +247,9 @@ pub enum SubmitError {
         attempted: LogId,
     },
     /// Term or vote would go back.
-    #[error("group {group}: {attempted:?} cannot follow {present:?}; a term never falls, a vote in it is final")]
+    #[error(
+        "group {group}: {attempted:?} cannot follow {present:?}; a term never falls, a vote in it is final"
+    )]
     HardStateReversal {
         /// The group.
         group: GroupId,
@@ -278,7 +291,9 @@ pub enum ReadError {
         group: GroupId,
     },
     /// The log holds other entries than the caller thinks. It was truncated since; ask Raft again.
-    #[error("group {group}: the entry at {index} is of term {found}, not {expected}; the log has changed since")]
+    #[error(
+        "group {group}: the entry at {index} is of term {found}, not {expected}; the log has changed since"
+    )]
     TermMismatch {
         /// The group.
         group: GroupId,
@@ -354,13 +369,5 @@ pub enum DumpError {
         path: PathBuf,
         /// The cause.
         source: io::Error,
-    },
-    /// The records do not make a log.
-    #[error("the records of group {group} make no log: {reason}")]
-    Disorder {
-        /// The group.
-        group: GroupId,
-        /// Why.
-        reason: RunsError,
     },
 }

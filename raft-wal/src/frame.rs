@@ -136,7 +136,10 @@ impl SegmentHeader {
             return Err(Damage::Short { expected: SEGMENT_HEADER_LEN as u64, found });
         };
         if bytes[..8] != SEGMENT_MAGIC {
-            return Err(Damage::Magic { expected: u64::from_le_bytes(SEGMENT_MAGIC), found: u64_at(bytes, 0) });
+            return Err(Damage::Magic {
+                expected: u64::from_le_bytes(SEGMENT_MAGIC),
+                found: u64_at(bytes, 0),
+            });
         }
         let header = Self {
             disk: DiskId::new(u128_at(bytes, 16)),
@@ -489,4 +492,142 @@ impl<'a> Iterator for Frames<'a> {
 /// The payload bytes of a frame that has some, for writing.
 pub(crate) fn payload_crc(payload: &Bytes) -> u32 {
     if payload.is_empty() { 0 } else { crc32fast::hash(payload) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn seed() -> Seed {
+        Seed::new(DiskId::new(1), GroupId::new(2, 3), 4)
+    }
+
+    fn kinds() -> impl Strategy<Value = FrameKind> {
+        proptest::sample::select(vec![
+            FrameKind::Entry(EntryKind::Noop),
+            FrameKind::Entry(EntryKind::Command),
+            FrameKind::Entry(EntryKind::Batch),
+            FrameKind::Genesis,
+            FrameKind::HardState,
+            FrameKind::Truncate,
+            FrameKind::Mark,
+        ])
+    }
+
+    prop_compose! {
+        fn headers()(
+            kind in kinds(),
+            (payload_len, payload_crc, chain) in any::<(u32, u32, u32)>(),
+            (term, index, sequence, synced_through) in any::<(u64, u64, u64, u64)>(),
+        ) -> FrameHeader {
+            let (term, index) = (Term::new(term), LogIndex::new(index));
+            FrameHeader { kind, payload_len, payload_crc, term, index, sequence, synced_through, chain, crc: 0 }
+        }
+    }
+
+    prop_compose! {
+        fn segment_headers()(
+            (disk, group, number, next_index) in any::<(u128, u64, u64, u64)>(),
+            (previous, previous_end, sequence, synced_through, chain) in any::<(u64, u64, u64, u64, u32)>(),
+        ) -> SegmentHeader {
+            let (disk, group) = (DiskId::new(disk), GroupId::from_u64(group));
+            let next_index = LogIndex::new(next_index);
+            SegmentHeader {
+                disk, group, number, next_index, previous, previous_end, sequence, synced_through, chain, crc: 0,
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_frame_header_decodes_to_itself_and_only_at_its_place(
+            header in headers(),
+            offset in any::<u32>(),
+            bit in 0..FRAME_HEADER_LEN * 8,
+        ) {
+            let offset = u64::from(offset);
+            let (mut bytes, crc) = header.encode(seed(), offset);
+            let decoded = FrameHeader::decode(&bytes, seed(), offset);
+            prop_assert_eq!(decoded, Ok(FrameHeader { crc, ..header }));
+            prop_assert!(FrameHeader::decode(&bytes, seed(), offset + 1).is_err());
+            let elsewhere = Seed::new(DiskId::new(1), GroupId::new(2, 3), 5);
+            prop_assert!(FrameHeader::decode(&bytes, elsewhere, offset).is_err());
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(FrameHeader::decode(&bytes, seed(), offset).is_err());
+        }
+
+        #[test]
+        fn a_segment_header_decodes_to_itself_and_not_with_any_bit_flipped(
+            header in segment_headers(),
+            bit in 0..SEGMENT_HEADER_LEN * 8,
+        ) {
+            let (mut bytes, crc) = header.encode();
+            prop_assert_eq!(SegmentHeader::decode(&bytes), Ok(SegmentHeader { crc, ..header }));
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(SegmentHeader::decode(&bytes).is_err());
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..400),
+            header in segment_headers(),
+            kind in kinds(),
+        ) {
+            let _ = SegmentHeader::decode(&bytes);
+            let _ = FrameHeader::decode(&bytes, seed(), 0);
+            // Behind a good header, and as the payload of a good frame.
+            let header = SegmentHeader { sequence: header.sequence % (1 << 60), ..header };
+            let (head, chain) = header.encode();
+            let mut segment = head.to_vec();
+            let frame = FrameHeader {
+                kind,
+                payload_len: bytes.len() as u32,
+                payload_crc: crc32fast::hash(&bytes),
+                term: Term::new(1),
+                index: LogIndex::new(1),
+                sequence: header.sequence + 1,
+                synced_through: 0,
+                chain,
+                crc: 0,
+            };
+            segment.extend_from_slice(&frame.encode(header.seed(), SEGMENT_HEADER_LEN as u64).0);
+            segment.extend_from_slice(&bytes);
+            segment.extend_from_slice(&bytes);
+            let (_, frames) = Frames::new(&segment).unwrap();
+            for framed in frames {
+                let _ = framed;
+            }
+        }
+
+        #[test]
+        fn a_genesis_and_a_vote_come_back_as_they_were(
+            nodes in proptest::collection::btree_map(any::<u64>(), any::<u128>(), 0..=MAX_VOTERS),
+            first in any::<proptest::sample::Index>(),
+            note in proptest::collection::vec(any::<u8>(), 0..=NOTE_MAX),
+        ) {
+            let mut voters: Vec<ReplicaId> =
+                nodes.into_iter().map(|(node, disk)| ReplicaId::new(NodeId::new(node), DiskId::new(disk))).collect();
+            if !voters.is_empty() {
+                let first = first.index(voters.len());
+                voters.swap(0, first);
+            }
+            let configuration = Configuration::new(voters.iter().copied()).unwrap();
+            let mut bytes = Vec::new();
+            put_genesis(&mut bytes, &configuration, &note);
+            prop_assert!(bytes.len() <= META_MAX);
+            prop_assert_eq!(genesis(&bytes), Some((configuration, &note[..])));
+            prop_assert_eq!(genesis(&bytes[..bytes.len() - 1]), None);
+            bytes.push(0);
+            prop_assert_eq!(genesis(&bytes), None);
+            for vote in [None, voters.first().copied()] {
+                let mut bytes = Vec::new();
+                put_vote(&mut bytes, vote);
+                prop_assert_eq!((!bytes.is_empty()).then(|| replica(&bytes)), vote);
+            }
+        }
+    }
 }

@@ -71,7 +71,9 @@ mod writer;
 pub use batch::Batch;
 pub use dump::{CrcState, Dump, DumpedEntry, dump};
 pub use entry::{Entry, EntryKind};
-pub use error::{Damage, DumpError, IdentityError, OpenError, OptionsError, ReadError, SubmitError};
+pub use error::{
+    Damage, DumpError, IdentityError, Misplaced, OpenError, OptionsError, ReadError, SegmentName, SubmitError,
+};
 pub use fs::{DiskRequest, Fs};
 pub use identity::{ClusterId, Identity};
 pub use options::Options;

@@ -65,7 +65,12 @@ impl LogReader {
     ///
     /// # Errors
     /// See [`ReadError`]; never [`ReadError::TermMismatch`].
-    pub fn read_from(&self, first: LogIndex, last: LogIndex, max_bytes: u64) -> Result<Vec<Entry>, ReadError> {
+    pub fn read_from(
+        &self,
+        first: LogIndex,
+        last: LogIndex,
+        max_bytes: u64,
+    ) -> Result<Vec<Entry>, ReadError> {
         read_from(&self.shared, first, last, max_bytes)
     }
 

@@ -245,10 +245,7 @@ fn unreached(group_dir: &Path, found: &[Found], lineage: &[usize]) -> Option<Bad
 fn is_beyond_doubt(damage: &Damage) -> bool {
     matches!(
         damage,
-        Damage::Unknown { .. }
-            | Damage::Version { .. }
-            | Damage::Misplaced { .. }
-            | Damage::Impossible { .. }
+        Damage::Unknown { .. } | Damage::Version { .. } | Damage::Misplaced(_) | Damage::Impossible { .. }
     )
 }
 
@@ -261,7 +258,8 @@ pub(crate) fn recover(
     group: GroupId,
 ) -> Result<Option<Recovered>, OpenError> {
     let dir = layout::group_dir(groups, group);
-    let mut found = scan::find(fs, &dir, disk, group).map_err(|(path, error)| io_error("read", path)(error))?;
+    let mut found =
+        scan::find(fs, &dir, disk, group).map_err(|(path, error)| io_error("read", path)(error))?;
     let damaged = |bad: &Bad, last: Link, synced_through| OpenError::Damaged {
         group,
         file: bad.path.to_path_buf(),
@@ -306,10 +304,8 @@ pub(crate) fn recover(
     execute(fs, DiskRequest::SyncDir { path: dir.clone() })?;
 
     let top = good[good.len() - 1];
-    let dead: Vec<Arc<Path>> = (0..found.len())
-        .filter(|at| !good.contains(at))
-        .map(|at| found[at].path.clone())
-        .collect();
+    let dead: Vec<Arc<Path>> =
+        (0..found.len()).filter(|at| !good.contains(at)).map(|at| found[at].path.clone()).collect();
     let segment = if bad.is_some() {
         let number = found[found.len() - 1].number + 1;
         let header = SegmentHeader {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use raft_core::{DiskId, GroupId};
 
-use crate::error::Damage;
+use crate::error::{Damage, Misplaced, SegmentName};
 use crate::frame::{
     FRAME_HEADER_LEN, FRAME_MAGIC, FrameHeader, FrameKind, Link, META_MAX, SEGMENT_HEADER_LEN, Seed,
     SegmentHeader,
@@ -42,16 +42,13 @@ pub(crate) fn find(
         let path = layout::segment_path(group_dir, number);
         let bytes = fs.read_at(&path, 0, SEGMENT_HEADER_LEN).map_err(|error| (path.clone(), error))?;
         let header = SegmentHeader::decode(&bytes).and_then(|header| {
-            let here = (header.disk, header.group, header.number) == (disk, group, number);
-            let misplaced = Damage::Misplaced {
-                expected_disk: disk,
-                expected_group: group,
-                expected_segment: number,
-                disk: header.disk,
-                group: header.group,
-                segment: header.number,
-            };
-            if here { Ok(header) } else { Err(misplaced) }
+            let expected = SegmentName { disk, group, number };
+            let named = SegmentName { disk: header.disk, group: header.group, number: header.number };
+            if named == expected {
+                Ok(header)
+            } else {
+                Err(Damage::Misplaced(Box::new(Misplaced { expected, found: named })))
+            }
         });
         found.push(Found { number, path, seed: Seed::new(disk, group, number), header });
     }

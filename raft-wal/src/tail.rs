@@ -13,6 +13,9 @@ use crate::round::Round;
 /// What an entry costs beyond its payload, roughly: its slot, and its share of a `Bytes`.
 const ENTRY_OVERHEAD: u64 = 96;
 
+/// What a place in the eviction order costs, roughly. Counted, so that rounds whose entries were all truncated go too.
+const ORDER_OVERHEAD: u64 = 32;
+
 /// An entry in memory, with the sequence number of its frame.
 #[derive(Debug)]
 pub(crate) struct TailEntry {
@@ -49,7 +52,7 @@ impl TailCache {
 
     /// Bytes were put into a group's tail.
     pub(crate) fn added(&mut self, shared: &Arc<Shared>, round: Round, through_sequence: u64, cost: u64) {
-        self.held += cost;
+        self.held += cost + ORDER_OVERHEAD;
         self.order.push_back(Appended { shared: shared.clone(), round, through_sequence });
     }
 
@@ -66,7 +69,8 @@ impl TailCache {
                 _ => return,
             }
             let Some(oldest) = self.order.pop_front() else { return };
-            self.held = self.held.saturating_sub(oldest.shared.write().evict(oldest.through_sequence));
+            let freed = oldest.shared.write().evict(oldest.through_sequence);
+            self.held = self.held.saturating_sub(freed + ORDER_OVERHEAD);
         }
     }
 }

@@ -72,11 +72,7 @@ impl Wal {
     ///
     /// # Errors
     /// See [`OpenError`]. Nothing that may have been acknowledged is ever dropped to get the directory open.
-    pub fn open(
-        fs: Arc<dyn Fs>,
-        dir: &Path,
-        options: Options,
-    ) -> Result<(Wal, Vec<GroupState>), OpenError> {
+    pub fn open(fs: Arc<dyn Fs>, dir: &Path, options: Options) -> Result<(Wal, Vec<GroupState>), OpenError> {
         options.validate()?;
         let io_error = |doing, path: &Path, source| OpenError::Io { doing, path: path.to_path_buf(), source };
         create_dir_durably(&*fs, dir)?;
@@ -313,7 +309,10 @@ impl Wal {
 
     fn check_entry(&self, group: GroupId, last: LogId, entry: &Entry) -> Result<(), SubmitError> {
         let id = entry.id;
-        if id.index != last.index.next() || id.index == last.index || id.term < last.term || id.term == Term::ZERO
+        if id.index != last.index.next()
+            || id.index == last.index
+            || id.term < last.term
+            || id.term == Term::ZERO
         {
             return Err(SubmitError::NotNext { group, last, attempted: id });
         }
@@ -346,7 +345,8 @@ impl Wal {
     /// When that round was never handed out: going on would make the host acknowledge what nobody wrote.
     pub fn completed(&mut self, round: Round) {
         assert!(round <= self.submitted, "round {round} was reported durable, but never submitted");
-        while let Some((_, mut written)) = self.outstanding.pop_front_through(round) {
+        while self.outstanding.front().is_some_and(|(oldest, _)| *oldest <= round) {
+            let Some((_, mut written)) = self.outstanding.pop_front() else { break };
             for (id, instance, sequence) in written.drain(..) {
                 if let Some(group) = self.groups.get_mut(&id)
                     && group.instance == instance
@@ -405,23 +405,7 @@ impl Wal {
     }
 }
 
-trait PopThrough {
-    fn pop_front_through(&mut self, round: Round) -> Option<(Round, Vec<Written>)>;
-}
-
-impl PopThrough for VecDeque<(Round, Vec<Written>)> {
-    fn pop_front_through(&mut self, round: Round) -> Option<(Round, Vec<Written>)> {
-        if self.front()?.0 <= round { self.pop_front() } else { None }
-    }
-}
-
-fn new_group(
-    fs: &Arc<dyn Fs>,
-    groups: &Path,
-    disk: raft_core::DiskId,
-    id: GroupId,
-    instance: u64,
-) -> Group {
+fn new_group(fs: &Arc<dyn Fs>, groups: &Path, disk: raft_core::DiskId, id: GroupId, instance: u64) -> Group {
     let dir = layout::group_dir(groups, id);
     Group {
         instance,
@@ -442,6 +426,15 @@ fn new_group(
     }
 }
 
+/// The directory that holds this one's entry.
+fn parent_of(dir: &Path) -> &Path {
+    match dir.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => dir,
+    }
+}
+
 /// Creates a directory and its missing ancestors, each durable before the next.
 fn create_dir_durably(fs: &dyn Fs, dir: &Path) -> Result<(), OpenError> {
     match fs.list(dir) {
@@ -449,12 +442,8 @@ fn create_dir_durably(fs: &dyn Fs, dir: &Path) -> Result<(), OpenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(OpenError::Io { doing: "list", path: dir.to_path_buf(), source }),
     }
-    let parent = match dir.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => dir,
-    };
-    if parent != dir && parent != Path::new(".") {
+    let parent = parent_of(dir);
+    if parent.parent().is_some_and(|above| !above.as_os_str().is_empty()) {
         create_dir_durably(fs, parent)?;
     }
     execute(fs, DiskRequest::CreateDir { path: dir.into() })?;
@@ -467,6 +456,8 @@ fn identify(fs: &dyn Fs, dir: &Path, options: &Options, fresh: bool) -> Result<I
         Some(identity) => Ok(identity),
         None if !fresh => Err(refuse(IdentityError::Missing)),
         None => {
+            // It may have been created by a process that died before it made that durable.
+            execute(fs, DiskRequest::SyncDir { path: parent_of(dir).into() })?;
             let drawn = Identity::draw();
             let identity = Identity { disk: options.format_as.unwrap_or(drawn.disk), ..drawn };
             identity.store(fs, dir).map_err(|error| refuse(error.into()))?;

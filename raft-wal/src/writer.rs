@@ -112,7 +112,8 @@ impl Plan {
     }
 
     pub(crate) fn sync_dir(&mut self, path: Arc<Path>) {
-        let already = |planned: &DiskRequest| matches!(planned, DiskRequest::SyncDir { path: p } if *p == path);
+        let already =
+            |planned: &DiskRequest| matches!(planned, DiskRequest::SyncDir { path: p } if *p == path);
         if !self.dirs.last().is_some_and(already) {
             self.dirs.push(DiskRequest::SyncDir { path });
         }
@@ -164,8 +165,7 @@ impl<'a> Pen<'a> {
         match operation {
             Operation::Append(entry) => {
                 let kind = FrameKind::Entry(entry.kind);
-                let (offset, len) =
-                    self.frame(kind, entry.id.term, entry.id.index, entry.payload.clone());
+                let (offset, len) = self.frame(kind, entry.id.term, entry.id.index, entry.payload.clone());
                 self.index.append(entry.id, offset, len);
                 self.group.runs.append(entry.id.term, 1);
                 self.added += self.index.remember(entry, self.group.last.sequence);

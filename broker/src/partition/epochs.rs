@@ -1,35 +1,9 @@
 //! Which leader epoch began at which offset (KIP-101).
 //!
-//! A leader epoch on Kafka's wire is the Raft term; [`LeaderEpoch`] is the one place where one becomes the other.
-//! Invariant: epochs and start offsets both strictly increase.
+//! What tells a client that came back after a leader change how far its copy of the log is still right. Covers
+//! committed entries only. Invariant: epochs and start offsets both strictly increase.
 
-use std::fmt;
-
-use raft_core::Term;
-
-use super::offset::Offset;
-
-/// A Raft term as Kafka's wire carries it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct LeaderEpoch(i32);
-
-impl LeaderEpoch {
-    /// The epoch of a term. Terms beyond two thousand million are all shown as the largest epoch.
-    pub fn of(term: Term) -> Self {
-        Self(i32::try_from(term.as_u64()).unwrap_or(i32::MAX))
-    }
-
-    /// The number, for the wire.
-    pub const fn as_i32(self) -> i32 {
-        self.0
-    }
-}
-
-impl fmt::Display for LeaderEpoch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
+use crate::record::{LeaderEpoch, Offset};
 
 /// The committed epochs of a partition, each with the offset at which its leader went on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,11 +52,11 @@ mod tests {
     use super::*;
 
     fn epoch(number: u64) -> LeaderEpoch {
-        LeaderEpoch::of(Term::new(number))
+        LeaderEpoch::from_term(raft_core::Term::new(number))
     }
 
     fn offset(number: i64) -> Offset {
-        Offset::new(number).unwrap_or_default()
+        Offset::new(number)
     }
 
     #[test]
@@ -102,10 +76,5 @@ mod tests {
         assert_eq!(table.end_of(epoch(5), offset(30)), Some((epoch(5), offset(30))));
         assert_eq!(table.end_of(epoch(6), offset(30)), None);
         assert_eq!(table.end_of(epoch(0), offset(30)), None);
-    }
-
-    #[test]
-    fn a_term_too_large_for_the_wire_is_shown_as_the_largest_epoch() {
-        assert_eq!(epoch(u64::MAX).as_i32(), i32::MAX);
     }
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use raft_core::LogIndex;
 
-use super::offset::Offset;
+use crate::record::Offset;
 
 /// How many batches of a producer are remembered: as many as a client has in flight at most.
 pub const WINDOW: usize = 5;
@@ -224,7 +224,7 @@ mod tests {
     fn noted(batches: &[Numbered]) -> ProducerTable {
         let mut table = ProducerTable::new(2);
         for (at, batch) in (1..).zip(batches) {
-            let offset = Offset::new(i64::from(at) * 100).unwrap_or_default();
+            let offset = Offset::new(i64::from(at) * 100);
             table.note(batch, offset, LogIndex::new(at as u64));
         }
         table

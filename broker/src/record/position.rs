@@ -24,6 +24,11 @@ impl Offset {
     pub const fn plus(self, count: u32) -> Self {
         Self(self.0.saturating_add(count as i64))
     }
+
+    /// How many records lie in `[earlier, self)`; zero if `earlier` is not earlier.
+    pub const fn since(self, earlier: Offset) -> u64 {
+        if self.0 > earlier.0 { self.0.abs_diff(earlier.0) } else { 0 }
+    }
 }
 
 impl fmt::Display for Offset {

@@ -1,0 +1,705 @@
+//! A node without its I/O: many groups, one log, one stream of frames to each peer.
+//!
+//! Frames, connections, completed writes, requests and the time come in; frames, writes and answers come out. The
+//! runtime and the simulator drive the same code. It reads its own log (from memory for what is recent), but
+//! never writes, never sleeps and never looks at a clock.
+//!
+//! Order within [`Node::pump`]: what the cores decided goes to the log as one round; then committed entries are
+//! applied; then each leader builds its appends from the log, before its own disk has answered. So while one flush
+//! is under way, everything that comes collects for the next.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use raft_core::{GroupId, LogId, NodeId, Raft, ReadId, ReplicaId, Restored, Time};
+use raft_wal::{DiskRequest, Entry, EntryKind, GroupState, LogReader, Round, Wal};
+
+use crate::frame::{Content, Frame, Taken};
+use crate::handle::{Board, GroupSpec, OpenGroupError};
+use crate::machine::Prepared;
+use crate::outcome::{Consistency, Doubt, Outcome, Refusal};
+use crate::request::{self, Origin, RequestId};
+
+mod dedup;
+mod disk;
+mod group;
+mod limits;
+mod requests;
+
+pub use limits::Limits;
+
+use disk::{Disk, Owed};
+use group::{Group, Host};
+use requests::{Kind, Pending, Query, Requests, Submit};
+
+/// The caller's name for a request, handed back with its answer. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What a node asks of its driver. Drained in order.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this frame over the connection to its receiver; dropping it is allowed.
+    Send(Frame),
+    /// Execute these in order, then report the round with [`Node::disk_done`]. The next batch comes only after.
+    /// On an error the process must end.
+    Disk {
+        /// What to report.
+        round: Round,
+        /// What to execute.
+        requests: Vec<DiskRequest>,
+    },
+    /// A request has ended.
+    Answer {
+        /// Which.
+        ticket: Ticket,
+        /// How.
+        outcome: Outcome,
+    },
+}
+
+/// How to make a node.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// Its id.
+    pub id: NodeId,
+    /// A random number, another one in each run of the process: request ids are unique because of it.
+    pub boot: u64,
+    /// Drives election jitter.
+    pub seed: u64,
+    /// Times and windows of all groups.
+    pub raft: raft_core::Options,
+    /// Bounds of the node.
+    pub limits: Limits,
+}
+
+/// The other end of a live connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    replica: ReplicaId,
+    /// Room in its outgoing queue, in frames and bytes, as last reported and spent since; unlimited until reported.
+    room: Option<(usize, usize)>,
+}
+
+impl Peer {
+    fn has_room(&self) -> bool {
+        self.room.is_none_or(|(frames, bytes)| frames > 0 && bytes > 0)
+    }
+
+    fn took(&mut self, frame: &Frame) {
+        if let Some((frames, bytes)) = &mut self.room {
+            *frames = frames.saturating_sub(1);
+            if let Content::Raft { entries, .. } = &frame.content {
+                let size: usize = entries.iter().map(|entry| entry.payload.len()).sum();
+                *bytes = bytes.saturating_sub(size);
+            }
+        }
+    }
+}
+
+/// A node: see the module's documentation.
+pub struct Node {
+    options: NodeOptions,
+    me: ReplicaId,
+    wal: Wal,
+    /// Logs found on disk whose group was not opened yet.
+    recovered: BTreeMap<GroupId, GroupState>,
+    groups: BTreeMap<GroupId, Group>,
+    host: Host,
+    disk: Disk,
+    /// Groups whose core, log or peers changed since the last pump.
+    touched: BTreeSet<GroupId>,
+    timers: BTreeSet<(Time, GroupId)>,
+    /// Groups that are gone, for the board.
+    removed: Vec<GroupId>,
+    changed: BTreeSet<GroupId>,
+    ping_at: Time,
+    retry_at: Option<Time>,
+    mark_at: Option<Time>,
+    last_sequence: u64,
+    is_stopping: bool,
+}
+
+impl Node {
+    /// Makes a node over an opened log. None of the recovered groups speaks before [`Node::open_group`].
+    pub fn new(options: NodeOptions, wal: Wal, recovered: Vec<GroupState>) -> Self {
+        let mut wal = wal;
+        let me = ReplicaId::new(options.id, wal.identity().disk);
+        let host = Host {
+            id: options.id,
+            batch: wal.batch(),
+            owed: Vec::new(),
+            peers: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            requests: Requests::default(),
+            leaders: BTreeMap::new(),
+            changed_leaders: Vec::new(),
+        };
+        Self {
+            me,
+            wal,
+            recovered: recovered.into_iter().map(|state| (state.group, state)).collect(),
+            groups: BTreeMap::new(),
+            host,
+            disk: Disk::default(),
+            touched: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            removed: Vec::new(),
+            changed: BTreeSet::new(),
+            ping_at: Time::ZERO,
+            retry_at: None,
+            mark_at: None,
+            last_sequence: 0,
+            is_stopping: false,
+            options,
+        }
+    }
+
+    /// This node and its disk.
+    pub fn replica(&self) -> ReplicaId {
+        self.me
+    }
+
+    /// The log, for what is done to it before and beside the groups.
+    pub fn wal_mut(&mut self) -> &mut Wal {
+        &mut self.wal
+    }
+
+    /// The log of a group found on disk that was not opened yet.
+    pub fn recovered(&self, group: GroupId) -> Option<&GroupState> {
+        self.recovered.get(&group)
+    }
+
+    /// The core of an open group, for checkers and consoles.
+    pub fn core(&self, group: GroupId) -> Option<&Raft> {
+        self.groups.get(&group).map(|g| &g.core)
+    }
+
+    // Groups.
+
+    /// Opens a group: from its log on disk, or anew from `spec.genesis`. What it says is held back until its
+    /// creation is durable. Blocks on the disk while the state machine is shown an existing log.
+    ///
+    /// # Errors
+    /// See [`OpenGroupError`]; nothing was changed then.
+    pub fn open_group(&mut self, now: Time, spec: GroupSpec) -> Result<LogReader, OpenGroupError> {
+        let id = spec.group;
+        if self.is_stopping {
+            return Err(OpenGroupError::Stopping);
+        }
+        if self.groups.contains_key(&id) {
+            return Err(OpenGroupError::AlreadyOpen(id));
+        }
+        let (configuration, restored) = match (self.recovered.get(&id), spec.genesis) {
+            (Some(state), Some(genesis)) if state.genesis.voters() != genesis.voters() => {
+                return Err(OpenGroupError::OtherGenesis { group: id });
+            }
+            (Some(state), _) => {
+                let restored = Restored { hard_state: state.hard_state, log: state.runs.clone() };
+                (state.genesis.clone(), restored)
+            }
+            (None, Some(genesis)) => {
+                self.host.batch.create(id, &genesis, spec.note);
+                (genesis, Restored::default())
+            }
+            (None, None) => return Err(OpenGroupError::Absent(id)),
+        };
+        self.write_batch();
+        let log_error = |why: &dyn std::fmt::Display| OpenGroupError::Log { group: id, why: why.to_string() };
+        let reader = self.wal.reader(id).ok_or_else(|| log_error(&"it was removed"))?;
+        let seed = self.options.seed ^ id.as_u64().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.me.node.as_u64();
+        let core = Raft::new(self.me, configuration, self.options.raft.clone(), restored, seed, now);
+        let mut group = Group::new(id, core, spec.machine);
+        group.replay(&self.wal).map_err(|why| log_error(&why))?;
+        self.recovered.remove(&id);
+        for peer in self.host.peers.values() {
+            group.core.admit_learner(now, peer.replica);
+        }
+        self.groups.insert(id, group);
+        self.touched.insert(id);
+        Ok(reader)
+    }
+
+    /// Removes a group and its log for ever; the ticket is answered when that is durable.
+    pub fn remove_group(&mut self, _now: Time, group: GroupId, ticket: Ticket) {
+        if let Some(mut open) = self.groups.remove(&group) {
+            open.fence(&mut self.host);
+            if let Some(at) = open.timer {
+                self.timers.remove(&(at, group));
+            }
+        }
+        self.recovered.remove(&group);
+        self.host.leaders.remove(&group);
+        self.removed.push(group);
+        if self.wal.contains(group) {
+            self.host.batch.remove(group);
+            self.host.owed.push(Owed::Removal(ticket));
+        } else {
+            self.host.answer(ticket, Outcome::Done(Bytes::new()));
+        }
+    }
+
+    // Connections and frames.
+
+    /// There is a connection to `peer` now; an older one counts no more.
+    pub fn connected(&mut self, now: Time, peer: ReplicaId) {
+        if peer.node == self.me.node {
+            return;
+        }
+        if self.host.peers.contains_key(&peer.node) {
+            self.disconnected(now, peer.node);
+        }
+        self.host.peers.insert(peer.node, Peer { replica: peer, room: None });
+        for (id, group) in &mut self.groups {
+            group.core.admit_learner(now, peer);
+            if group.core.soft_state().role == raft_core::RoleKind::Leader {
+                let term = group.core.hard_state().term;
+                self.host.send(*id, peer.node, Content::Leads { term });
+                self.touched.insert(*id);
+            }
+        }
+        self.retry_at = Some(now);
+    }
+
+    /// The connection to `node` is gone: that node is suspected at once.
+    pub fn disconnected(&mut self, now: Time, node: NodeId) {
+        if self.host.peers.remove(&node).is_none() {
+            return;
+        }
+        for (id, group) in &mut self.groups {
+            group.core.peer_unreachable(now, node);
+            group.core.dismiss_learner(node);
+            group.drain(&mut self.host, Vec::new());
+            self.host.requests.leader_changed(*id, group.core.soft_state().leader);
+            self.touched.insert(*id);
+        }
+    }
+
+    /// How much the outgoing queue of a peer can take now.
+    pub fn send_capacity(&mut self, node: NodeId, frames: usize, bytes: usize) {
+        if let Some(peer) = self.host.peers.get_mut(&node) {
+            let had_room = peer.has_room();
+            peer.room = Some((frames, bytes));
+            if !had_room && peer.has_room() {
+                self.touched.extend(self.groups.keys());
+            }
+        }
+    }
+
+    /// Takes a frame from the connection to `frame.from`.
+    pub fn receive(&mut self, now: Time, frame: Frame) {
+        let Frame { group: id, from, to, content } = frame;
+        let Some(replica) = self.host.peers.get(&from).map(|peer| peer.replica) else { return };
+        if to != self.me.node {
+            return;
+        }
+        match content {
+            Content::Ping => {}
+            Content::Leads { term } => self.host.heard_leader(id, term, from),
+            Content::Submit { request, command } => self.on_submit(from, id, request, &command),
+            Content::SubmitReply { request, taken } => self.on_submit_reply(now, from, request, taken),
+            Content::Raft { message, entries } => {
+                let is_flooded = self.disk.unwritten_bytes() > self.options.limits.unwritten_bytes;
+                let Some(group) = self.groups.get_mut(&id) else { return };
+                if !group.is_genuine(replica) || (is_flooded && !entries.is_empty()) {
+                    return;
+                }
+                group.core.receive(now, replica, message);
+                group.drain(&mut self.host, entries);
+                self.touched.insert(id);
+            }
+        }
+    }
+
+    // The disk and the time.
+
+    /// All requests of that round and of all earlier ones were executed without an error.
+    pub fn disk_done(&mut self, now: Time, round: Round) {
+        self.wal.completed(round);
+        for owed in self.disk.done(round) {
+            match owed {
+                Owed::Token(id, token) => {
+                    if let Some(group) = self.groups.get_mut(&id) {
+                        group.core.persisted(now, token);
+                        group.drain(&mut self.host, Vec::new());
+                        self.touched.insert(id);
+                    }
+                }
+                Owed::Removal(ticket) => self.host.answer(ticket, Outcome::Done(Bytes::new())),
+            }
+        }
+        self.mark_at = self.disk.is_idle().then(|| now.after(self.options.limits.idle_mark));
+    }
+
+    /// Tells the time; call it when [`Node::next_deadline`] has come.
+    pub fn tick(&mut self, now: Time) {
+        while let Some((at, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, id));
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.timer = None;
+                group.core.tick(now);
+                group.drain(&mut self.host, Vec::new());
+                self.touched.insert(id);
+            }
+        }
+        if now >= self.ping_at {
+            self.ping_at = now.after(self.options.limits.ping_interval);
+            if !self.disk.is_stalled(now, self.options.limits.disk_stall) {
+                let peers: Vec<NodeId> = self.host.peers.keys().copied().collect();
+                for to in peers {
+                    self.host.send(GroupId::ROOT, to, Content::Ping);
+                }
+            }
+        }
+        for ticket in self.host.requests.overdue(now) {
+            if let Some(pending) = self.host.requests.take(ticket) {
+                self.give_up(ticket, pending);
+            }
+        }
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            self.hand_on(now);
+        }
+        if self.mark_at.is_some_and(|at| at <= now) {
+            self.mark_at = None;
+            if let Some(submitted) = self.wal.mark() {
+                self.disk.queue(submitted, Vec::new());
+            }
+        }
+    }
+
+    /// When [`Node::tick`] wants to be called. There is always a next ping.
+    pub fn next_deadline(&self) -> Option<Time> {
+        if !self.touched.is_empty() {
+            return Some(Time::ZERO);
+        }
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let others = [timer, self.retry_at, self.mark_at, self.host.requests.next_deadline()];
+        others.into_iter().flatten().chain([self.ping_at]).min()
+    }
+
+    // Requests.
+
+    /// Replicates a command from any member; see [`crate::NodeHandle::submit`].
+    pub fn submit(&mut self, now: Time, ticket: Ticket, group: GroupId, command: Bytes, patience: Duration) {
+        if let Err(refusal) = self.admit(group, command.len()) {
+            return self.host.answer(ticket, Outcome::Refused(refusal));
+        }
+        self.last_sequence += 1;
+        let sequence = self.last_sequence;
+        let origin = Origin { node: self.me.node, boot: self.options.boot };
+        let answered_below = self.host.requests.answered_below(sequence);
+        let request = RequestId { origin, sequence, answered_below };
+        let kind = Kind::Submit(Submit { request, command, with: None, is_open: false });
+        self.host.requests.add(ticket, Pending { group, deadline: now.after(patience), patience, kind });
+        self.hand_to_leader(now, ticket, group);
+    }
+
+    /// Replicates a record batch if this node leads; see [`crate::NodeHandle::propose`].
+    pub fn propose(&mut self, now: Time, ticket: Ticket, group: GroupId, batch: Bytes, patience: Duration) {
+        if let Err(refusal) = self.admit(group, batch.len()) {
+            return self.host.answer(ticket, Outcome::Refused(refusal));
+        }
+        let Some(open) = self.groups.get_mut(&group) else { return };
+        let state = open.core.soft_state();
+        if state.role != raft_core::RoleKind::Leader {
+            let refusal = Refusal::NotLeader { leader: state.leader };
+            return self.host.answer(ticket, Outcome::Refused(refusal));
+        }
+        let at = LogId::new(state.term, open.core.log().last_index().next());
+        let index = match open.machine.prepare(at, batch) {
+            Prepared::Answer(response) => return self.host.answer(ticket, Outcome::Done(response)),
+            Prepared::SameAs(index) => index,
+            Prepared::Append(payload) => match open.core.propose(1) {
+                Ok(proposed) => {
+                    let entry = Entry { id: at, kind: EntryKind::Batch, payload };
+                    open.drain(&mut self.host, vec![entry]);
+                    self.touched.insert(group);
+                    proposed.last
+                }
+                Err(error) => {
+                    let refusal = refusal_of(group, error, &self.options);
+                    return self.host.answer(ticket, Outcome::Refused(refusal));
+                }
+            },
+        };
+        let Some(term) = open.core.log().term_at(index) else {
+            return self.host.answer(ticket, Outcome::Refused(Refusal::NotLeader { leader: state.leader }));
+        };
+        open.wait_for(index, term, ticket);
+        let pending = Pending { group, deadline: now.after(patience), patience, kind: Kind::Proposal };
+        self.host.requests.add(ticket, pending);
+    }
+
+    /// Reads the state machine; see [`crate::NodeHandle::query`].
+    pub fn query(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        group: GroupId,
+        query: Bytes,
+        consistency: Consistency,
+        patience: Duration,
+    ) {
+        if let Err(refusal) = self.admit(group, query.len()) {
+            return self.host.answer(ticket, Outcome::Refused(refusal));
+        }
+        self.last_sequence += 1;
+        let kind = Kind::Query(Query { read: ReadId(self.last_sequence), query, is_asked: false });
+        self.host.requests.add(ticket, Pending { group, deadline: now.after(patience), patience, kind });
+        match (consistency, self.groups.get_mut(&group)) {
+            (Consistency::Local, Some(open)) => open.answer_query(&mut self.host, ticket),
+            _ => self.hand_to_leader(now, ticket, group),
+        }
+    }
+
+    /// Takes no more requests; those without an answer end. What is on its way to the disk goes on.
+    pub fn stop(&mut self) {
+        self.is_stopping = true;
+        for ticket in self.host.requests.all() {
+            if let Some(pending) = self.host.requests.take(ticket) {
+                self.host.answer(ticket, pending.abandoned(Refusal::Stopping, Doubt::Stopped));
+            }
+        }
+    }
+
+    /// Whether nothing is on its way to the disk.
+    pub fn is_disk_idle(&self) -> bool {
+        self.disk.is_idle()
+    }
+
+    // Outputs.
+
+    /// Turns a burst of inputs into outputs. Call it after the burst, before [`Node::poll_output`].
+    pub fn pump(&mut self, now: Time) {
+        self.write_batch();
+        let is_stalled = self.disk.is_stalled(now, self.options.limits.disk_stall);
+        for id in std::mem::take(&mut self.touched) {
+            let Some(group) = self.groups.get_mut(&id) else { continue };
+            if let Err(error) = group.apply(&mut self.host, &self.wal, self.options.limits.apply_bytes) {
+                tracing::error!(group = %id, %error, "cannot read the log to apply it; the group is fenced");
+                group.fence(&mut self.host);
+                continue;
+            }
+            if !is_stalled {
+                group.replicate(&mut self.host, &self.wal);
+            }
+            if group.has_work() {
+                self.touched.insert(id);
+            }
+            if std::mem::take(&mut group.has_new_leader) {
+                self.retry_at = Some(now);
+            }
+            let wants_retry = std::mem::take(&mut group.wants_retry);
+            if std::mem::take(&mut group.is_changed) {
+                self.changed.insert(id);
+            }
+            let timer = group.core.next_deadline();
+            if timer != group.timer {
+                if let Some(at) = group.timer {
+                    self.timers.remove(&(at, id));
+                }
+                if let Some(at) = timer {
+                    self.timers.insert((at, id));
+                }
+                group.timer = timer;
+            }
+            if wants_retry {
+                self.retry_later(now);
+            }
+        }
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            self.hand_on(now);
+        }
+        self.write_batch();
+        if let Some((round, requests)) = self.disk.next(now) {
+            self.mark_at = None;
+            self.host.outputs.push_back(Output::Disk { round, requests });
+        }
+    }
+
+    /// The next output; `None` when all are drained.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.host.outputs.pop_front()
+    }
+
+    /// Copies what changed since the last call to the board. Says whether anything did.
+    pub fn publish(&mut self, board: &mut Board) -> bool {
+        let mut is_changed = !self.changed.is_empty();
+        for id in std::mem::take(&mut self.changed) {
+            if let Some(group) = self.groups.get(&id) {
+                board.groups.insert(id, group.status());
+            }
+        }
+        for id in std::mem::take(&mut self.host.changed_leaders) {
+            if let Some(leader) = self.host.leaders.get(&id) {
+                is_changed |= board.leaders.insert(id, *leader) != Some(*leader);
+            }
+        }
+        for id in std::mem::take(&mut self.removed) {
+            is_changed |= board.groups.remove(&id).is_some() | board.leaders.remove(&id).is_some();
+        }
+        is_changed
+    }
+
+    // Behind the scenes.
+
+    /// Gives what the groups want written to the log as one round.
+    fn write_batch(&mut self) {
+        if self.host.batch.is_empty() {
+            return;
+        }
+        let batch = std::mem::replace(&mut self.host.batch, self.wal.batch());
+        let owed = std::mem::take(&mut self.host.owed);
+        match self.wal.submit(batch) {
+            Ok(submitted) => self.disk.queue(submitted, owed),
+            Err(error) => {
+                // The log refuses what contradicts itself. Nothing of the round was written, so nothing that
+                // depends on it may ever be said: its groups are fenced by never hearing of it.
+                tracing::error!(%error, "the log refused a round; its groups are fenced");
+                for owed in owed {
+                    match owed {
+                        Owed::Token(id, _) => {
+                            if let Some(mut group) = self.groups.remove(&id) {
+                                group.fence(&mut self.host);
+                                if let Some(at) = group.timer {
+                                    self.timers.remove(&(at, id));
+                                }
+                                self.removed.push(id);
+                            }
+                        }
+                        Owed::Removal(ticket) => {
+                            self.host.answer(ticket, Outcome::Unknown(Doubt::Stopped));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn admit(&self, group: GroupId, size: usize) -> Result<(), Refusal> {
+        let limits = &self.options.limits;
+        let open = self.groups.get(&group);
+        if self.is_stopping {
+            Err(Refusal::Stopping)
+        } else if open.is_none() {
+            Err(Refusal::NoSuchGroup(group))
+        } else if open.is_some_and(|g| g.core.fault().is_some()) {
+            Err(Refusal::Fenced(group))
+        } else if size > limits.command_bytes {
+            Err(Refusal::TooLarge { size, limit: limits.command_bytes })
+        } else if self.host.requests.len() >= limits.pending_requests {
+            Err(Refusal::Overloaded { limit: limits.pending_requests })
+        } else if self.disk.unwritten_bytes() > limits.unwritten_bytes {
+            Err(Refusal::Overloaded { limit: limits.unwritten_bytes })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Hands on every request that waits for a leader.
+    fn hand_on(&mut self, now: Time) {
+        for (ticket, group) in self.host.requests.waiting() {
+            self.hand_to_leader(now, ticket, group);
+        }
+    }
+
+    fn hand_to_leader(&mut self, now: Time, ticket: Ticket, id: GroupId) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let leader = group.core.soft_state().leader;
+        if let Some(query) = self.host.requests.query_mut(ticket) {
+            let is_asked = group.core.read(now, query.read).is_ok();
+            query.is_asked = is_asked;
+            group.drain(&mut self.host, Vec::new());
+            self.touched.insert(id);
+            if !is_asked {
+                self.retry_later(now);
+            }
+            return;
+        }
+        let Some(submit) = self.host.requests.submit_mut(ticket) else { return };
+        let (request, command) = (submit.request, submit.command.clone());
+        match leader {
+            Some(leader) if leader == self.me.node => {
+                let taken = self.append_command(id, request, &command);
+                if taken != Taken::Appended {
+                    self.retry_later(now);
+                } else if let Some(submit) = self.host.requests.submit_mut(ticket) {
+                    submit.with = Some(leader);
+                }
+            }
+            Some(leader) if self.host.peers.contains_key(&leader) => {
+                submit.with = Some(leader);
+                self.host.send(id, leader, Content::Submit { request, command });
+            }
+            _ => self.retry_later(now),
+        }
+    }
+
+    fn retry_later(&mut self, now: Time) {
+        let at = now.after(self.options.limits.retry_interval);
+        self.retry_at = Some(self.retry_at.map_or(at, |before| before.min(at)));
+    }
+
+    /// Appends a command to the log of a group this node leads.
+    fn append_command(&mut self, id: GroupId, request: RequestId, command: &[u8]) -> Taken {
+        let Some(group) = self.groups.get_mut(&id) else { return Taken::NotLeader };
+        if self.disk.unwritten_bytes() > self.options.limits.unwritten_bytes {
+            return Taken::Overloaded;
+        }
+        match group.core.propose(1) {
+            Ok(proposed) => {
+                let id_of = LogId::new(proposed.term, proposed.last);
+                let payload = request::seal(request, command);
+                group.drain(&mut self.host, vec![Entry { id: id_of, kind: EntryKind::Command, payload }]);
+                self.touched.insert(id);
+                Taken::Appended
+            }
+            Err(raft_core::ProposeError::Full) => Taken::Overloaded,
+            Err(_) => Taken::NotLeader,
+        }
+    }
+
+    fn on_submit(&mut self, from: NodeId, id: GroupId, request: RequestId, command: &[u8]) {
+        let taken = if request.origin.node != from || command.len() > self.options.limits.command_bytes {
+            Taken::NotLeader
+        } else {
+            self.append_command(id, request, command)
+        };
+        self.host.send(id, from, Content::SubmitReply { request, taken });
+    }
+
+    fn on_submit_reply(&mut self, now: Time, from: NodeId, request: RequestId, taken: Taken) {
+        let Some(ticket) = self.host.requests.ticket_of(request.sequence) else { return };
+        if !self.host.requests.submit_is(ticket, request) {
+            return;
+        }
+        if let Some(submit) = self.host.requests.submit_mut(ticket) {
+            if taken != Taken::Appended && submit.with == Some(from) {
+                submit.with = None;
+                self.retry_later(now);
+            }
+        }
+    }
+
+    fn give_up(&mut self, ticket: Ticket, pending: Pending) {
+        if let Kind::Query(query) = &pending.kind {
+            if let Some(group) = self.groups.get_mut(&pending.group) {
+                group.core.cancel_read(query.read);
+            }
+        }
+        self.host.answer(ticket, pending.overdue());
+    }
+}
+
+fn refusal_of(group: GroupId, error: raft_core::ProposeError, options: &NodeOptions) -> Refusal {
+    match error {
+        raft_core::ProposeError::NotLeader { leader } => Refusal::NotLeader { leader },
+        raft_core::ProposeError::Full => {
+            Refusal::Overloaded { limit: options.raft.max_uncommitted_entries as usize }
+        }
+        _ => Refusal::Fenced(group),
+    }
+}
