@@ -41,9 +41,10 @@ pub enum Effect {
     },
     /// The role, the term or the known leader changed.
     RoleChanged(SoftState),
-    /// Entries after `after` that this replica had appended were overwritten by a new leader. Proposals among
-    /// them can never be committed under the indexes they were given.
-    ProposalsLost {
+    /// Entries after `after` that this replica had appended are dropped from its log for a new leader's. That does
+    /// not say that they are lost for ever: another replica may hold them, lead next and commit them after all.
+    /// Only an index that is *committed* with another term settles the matter.
+    Truncated {
         /// The last entry kept.
         after: LogIndex,
     },

@@ -22,9 +22,11 @@ impl Raft {
         self.attempts += 1;
         let interval = self.options.heartbeat_interval;
         let retry_at = now.after(interval).after(jitter(&mut self.rng, interval * 2));
-        self.role = Role::PreCandidate(PreCandidate { attempt: self.attempts, granted: Vec::new(), retry_at });
+        self.role =
+            Role::PreCandidate(PreCandidate { attempt: self.attempts, granted: Vec::new(), retry_at });
         self.announce();
-        let question = PreVote { term: self.hard_state.term, last: self.log.last_id(), attempt: self.attempts };
+        let question =
+            PreVote { term: self.hard_state.term, last: self.log.last_id(), attempt: self.attempts };
         self.ask_voters(Message::PreVote(question));
         self.count_pre_votes(now);
     }
@@ -51,11 +53,13 @@ impl Raft {
             // Learned here or nowhere: nobody else tells a replica that only ever asks (openraft#1796).
             return self.become_follower(now, m.term, None);
         }
-        if let Role::PreCandidate(pre) = &mut self.role {
-            if m.granted && m.attempt == pre.attempt && !pre.granted.contains(&from) {
-                pre.granted.push(from);
-                self.count_pre_votes(now);
-            }
+        if let Role::PreCandidate(pre) = &mut self.role
+            && m.granted
+            && m.attempt == pre.attempt
+            && !pre.granted.contains(&from)
+        {
+            pre.granted.push(from);
+            self.count_pre_votes(now);
         }
     }
 
@@ -109,11 +113,13 @@ impl Raft {
         if m.term > self.hard_state.term {
             return self.become_follower(now, m.term, None);
         }
-        if let Role::Candidate(candidate) = &mut self.role {
-            if m.granted && m.term == self.hard_state.term && !candidate.granted.contains(&from) {
-                candidate.granted.push(from);
-                self.count_votes(now);
-            }
+        if let Role::Candidate(candidate) = &mut self.role
+            && m.granted
+            && m.term == self.hard_state.term
+            && !candidate.granted.contains(&from)
+        {
+            candidate.granted.push(from);
+            self.count_votes(now);
         }
     }
 

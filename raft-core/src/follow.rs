@@ -76,7 +76,7 @@ impl Raft {
         if let Some(after) = cut {
             self.log.truncate(after);
             self.durability.cut(after);
-            self.push(Effect::ProposalsLost { after });
+            self.push(Effect::Truncated { after });
         }
         let fresh = entries.slice(self.log.last_index(), entries.last_index()).filter(|new| !new.is_empty());
         let verified = match &mut self.role {
@@ -119,11 +119,11 @@ impl Raft {
     }
 
     fn reply(&mut self, outcome: AppendOutcome) {
-        if let Role::Follower(follower) = &self.role {
-            if let Some(leader) = follower.leader {
-                let reply = AppendReply { term: self.hard_state.term, round: follower.round, outcome };
-                self.send(leader.node, Message::AppendReply(reply));
-            }
+        if let Role::Follower(follower) = &self.role
+            && let Some(leader) = follower.leader
+        {
+            let reply = AppendReply { term: self.hard_state.term, round: follower.round, outcome };
+            self.send(leader.node, Message::AppendReply(reply));
         }
     }
 }

@@ -40,8 +40,8 @@ impl Raft {
 
     /// Appends `count` entries of the leader's term, whose payloads the host holds in order.
     ///
-    /// They are committed once [`Effect::Commit`] reaches `last` while the term at `last` is still the one
-    /// returned, and lost once [`Effect::ProposalsLost`] cuts below.
+    /// They are committed once [`Effect::Commit`] reaches `last` and the term there is still the one returned; if
+    /// another term stands there then, they are not and will never be.
     ///
     /// # Errors
     /// See [`ProposeError`]; nothing was appended then.
@@ -174,7 +174,11 @@ impl Raft {
         let Role::Leader(leader) = &self.role else { return };
         let (me, own) = (self.me, self.durability.durable());
         let held = |voter: ReplicaId| {
-            if voter == me { own } else { leader.peers.get(&voter.node).map_or(LogIndex::ZERO, |p| p.matched) }
+            if voter == me {
+                own
+            } else {
+                leader.peers.get(&voter.node).map_or(LogIndex::ZERO, |p| p.matched)
+            }
         };
         let index = self.configuration.quorum_index(held);
         if index > self.commit && self.log.term_at(index) == Some(self.hard_state.term) {

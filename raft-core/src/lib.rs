@@ -20,14 +20,12 @@ mod rng;
 mod role;
 mod runs;
 
-pub use effect::{
-    Effect, HardState, Law, Persist, PersistToken, ReadFailure, ReadId, RoleKind, SoftState,
-};
+pub use effect::{Effect, HardState, Law, Persist, PersistToken, ReadFailure, ReadId, RoleKind, SoftState};
 pub use id::{DiskId, GroupId, LogId, LogIndex, NodeId, ReplicaId, Term, Time};
 pub use membership::{Configuration, ConfigurationError, MAX_VOTERS};
 pub use message::{
-    AppendOutcome, AppendReply, AppendRequest, Message, PreVote, PreVoteReply, ReadIndexReply, ReadIndexRequest,
-    Vote, VoteReply,
+    AppendOutcome, AppendReply, AppendRequest, Message, PreVote, PreVoteReply, ReadIndexReply,
+    ReadIndexRequest, Vote, VoteReply,
 };
 pub use options::{Options, OptionsError};
 pub use raft::{ProposeError, Proposed, Raft, ReadError, Restored};

@@ -54,7 +54,9 @@ pub enum OptionsError {
 impl core::fmt::Display for OptionsError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
-            Self::HeartbeatTooSlow => "the heartbeat interval must be above zero and below a third of the election timeout",
+            Self::HeartbeatTooSlow => {
+                "the heartbeat interval must be above zero and below a third of the election timeout"
+            }
             Self::ZeroLimit => "every window and limit must be at least 1",
         })
     }

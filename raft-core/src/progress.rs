@@ -91,7 +91,8 @@ impl Progress {
             ProgressState::Probe { outstanding, .. } => {
                 // A probe that was not refused was verified, though perhaps not yet durable.
                 let verified = outstanding.map_or(after, |prev| prev.index.next());
-                self.state = ProgressState::Replicate { next: after.max(verified), inflight: Inflight::default() };
+                self.state =
+                    ProgressState::Replicate { next: after.max(verified), inflight: Inflight::default() };
             }
             ProgressState::Replicate { next, inflight } => {
                 inflight.free(self.matched);

@@ -99,7 +99,8 @@ impl Raft {
     ) -> Self {
         let mut rng = Rng::new(seed);
         let fresh = restored.hard_state == HardState::default() && restored.log.is_empty();
-        let campaign_at = if fresh && configuration.first() == Some(me.node) || configuration.voters() == [me] {
+        let campaign_at = if fresh && configuration.first() == Some(me.node) || configuration.voters() == [me]
+        {
             now
         } else {
             now.after(options.election_timeout).after(jitter(&mut rng, options.election_timeout))
@@ -226,19 +227,19 @@ impl Raft {
         }
         self.learners.insert(learner.node, learner);
         let next = self.log.last_index().next();
-        if let Role::Leader(Leader { peers, .. }) = &mut self.role {
-            if peers.get(&learner.node).is_none_or(|p| p.replica != learner) {
-                peers.insert(learner.node, crate::progress::Progress::new(learner, next, now));
-            }
+        if let Role::Leader(Leader { peers, .. }) = &mut self.role
+            && peers.get(&learner.node).is_none_or(|p| p.replica != learner)
+        {
+            peers.insert(learner.node, crate::progress::Progress::new(learner, next, now));
         }
     }
 
     /// Feeds that learner no longer.
     pub fn dismiss_learner(&mut self, node: NodeId) {
-        if self.learners.remove(&node).is_some() {
-            if let Role::Leader(leader) = &mut self.role {
-                leader.peers.remove(&node);
-            }
+        if self.learners.remove(&node).is_some()
+            && let Role::Leader(leader) = &mut self.role
+        {
+            leader.peers.remove(&node);
         }
     }
 

@@ -112,8 +112,7 @@ impl Raft {
             let Some(first) = leader.reads.front().copied() else { return };
             let me = self.me;
             let confirmed = |voter: ReplicaId| {
-                voter == me
-                    || leader.peers.get(&voter.node).is_some_and(|p| p.confirmed_round >= first.round)
+                voter == me || leader.peers.get(&voter.node).is_some_and(|p| p.confirmed_round >= first.round)
             };
             if !self.configuration.is_quorum(confirmed) {
                 return;

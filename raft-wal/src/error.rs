@@ -254,9 +254,9 @@ pub enum SubmitError {
         /// The group.
         group: GroupId,
         /// Term and vote at that point of the batch.
-        present: HardState,
+        present: Box<HardState>,
         /// Term and vote to be written.
-        attempted: HardState,
+        attempted: Box<HardState>,
     },
     /// A payload is larger than allowed, or a no-op has one.
     #[error("group {group}: entry {id} has {bytes} bytes of payload, but {max} are allowed; make it smaller")]

@@ -284,7 +284,7 @@ impl Wal {
                         && present.vote.is_some()
                         && attempted.vote != present.vote;
                     if falls || wavers {
-                        let (present, attempted) = (*present, *attempted);
+                        let (present, attempted) = (Box::new(*present), Box::new(*attempted));
                         return Err(SubmitError::HardStateReversal { group, present, attempted });
                     }
                     *present = *attempted;

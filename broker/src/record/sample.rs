@@ -76,7 +76,7 @@ pub(crate) fn seal(bytes: &mut [u8]) {
 /// A batch of two records as an independent encoder writes it.
 pub(crate) fn by_the_wire_crate() -> Bytes {
     use kafka_protocol::records::{
-        Compression, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, Record,
+        Compression, NO_PARTITION_LEADER_EPOCH, Record,
         RecordBatchEncoder, RecordEncodeOptions, TimestampType,
     };
     let record = |offset: i64| Record {
@@ -84,11 +84,11 @@ pub(crate) fn by_the_wire_crate() -> Bytes {
         control: false,
         delete_horizon: false,
         partition_leader_epoch: NO_PARTITION_LEADER_EPOCH,
-        producer_id: NO_PRODUCER_ID,
-        producer_epoch: NO_PRODUCER_EPOCH,
+        producer_id: 9,
+        producer_epoch: 0,
         timestamp_type: TimestampType::Creation,
         offset,
-        sequence: NO_SEQUENCE,
+        sequence: offset as i32,
         timestamp: 1_700_000_000_000 + offset,
         key: Some(Bytes::from_static(b"key")),
         value: Some(Bytes::from_static(b"value")),

@@ -141,7 +141,7 @@ impl Group {
                     }
                 }
                 Effect::RoleChanged(state) => self.role_changed(host, state),
-                Effect::ProposalsLost { after } => self.proposals_lost(host, after),
+                Effect::Truncated { after } => self.proposals_lost(host, after),
                 Effect::Fault { law } => {
                     tracing::error!(group = %self.id, %law, "a law of Raft is broken; the group is fenced");
                     self.fence(host);
@@ -197,7 +197,9 @@ impl Group {
             self.has_new_leader = true;
             host.heard_leader(self.id, state.term, leader);
         }
-        if state.role == RoleKind::Leader {
+        if state.role != RoleKind::Leader {
+            end_in_doubt(host, std::mem::take(&mut self.waiters));
+        } else {
             let peers: Vec<NodeId> = host.peers.keys().copied().collect();
             for to in peers {
                 host.send(self.id, to, Content::Leads { term: state.term });
@@ -207,11 +209,8 @@ impl Group {
 
     fn proposals_lost(&mut self, host: &mut Host, after: LogIndex) {
         self.machine.truncated(after);
-        let leader = self.core.soft_state().leader;
         let lost = self.waiters.split_off(&after.next());
-        for (_, ticket) in lost.into_values().flatten() {
-            host.end(ticket, Outcome::Refused(Refusal::NotLeader { leader }));
-        }
+        end_in_doubt(host, lost);
     }
 
     /// The group does nothing more on this node: what waits for it ends.
@@ -356,6 +355,14 @@ impl Group {
     /// the disk that the configuration names.
     pub(crate) fn is_genuine(&self, replica: ReplicaId) -> bool {
         self.core.configuration().voter_on(replica.node).is_none_or(|voter| voter == replica)
+    }
+}
+
+/// Ends proposals whose leader is deposed. They may yet be committed: even an entry that was overwritten here may
+/// stand in another log whose owner leads next.
+fn end_in_doubt(host: &mut Host, waiters: BTreeMap<LogIndex, Vec<(Term, Ticket)>>) {
+    for (_, ticket) in waiters.into_values().flatten() {
+        host.end(ticket, Outcome::Unknown(Doubt::LeaderChanged));
     }
 }
 
