@@ -150,10 +150,19 @@ class Stage:
         first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
         for _ in range(1000):
             port = random.randrange(10_000, max(first_outgoing, 11_000))
-            if port not in self._ports and _is_free(port):
+            if port not in self._ports and self.is_free(port):
                 self._ports.add(port)
                 return port
         raise OSError("no free port found")
+
+    @staticmethod
+    def is_free(port):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return True
+            except OSError:
+                return False
 
     def logs(self):
         """The end of every log, for a report of what went wrong."""
@@ -161,15 +170,6 @@ class Stage:
             if process.log.exists():
                 lines = process.log_since().splitlines()[-LOG_LINES_SHOWN:]
                 yield "\n".join([f"--- end of {process.log.name}", *(f"    {line[:220]}" for line in lines)])
-
-
-def _is_free(port):
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-            return True
-        except OSError:
-            return False
 
 
 def run(argv, within=60, env=None, check=False):

@@ -11,6 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import frames
 from until import until
 
 ATTACHED_WITHIN = 30
@@ -22,6 +23,7 @@ STRING_BYTES = 8192
 
 _LINE = re.compile(r"^(?P<begin>\d+\.\d+) (?P<name>\w+)\((?P<fd>\d+)<(?P<target>[A-Za-z0-9]+:\[[^\]]*\]|[^>]*)>(?P<rest>.*)"
                    r"\) += (?P<result>-?\d+|\?)[^<]*(?:<(?P<seconds>\d+\.\d+)>)?$")
+_STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Call:
     result: int
     begin: float
     end: float
+
+    @property
+    def data(self):
+        """The bytes read or written, in a trace with hex=True: all strings of the call, one after another."""
+        return bytes.fromhex("".join(_STRING.findall(self.text)).replace("\\x", ""))
 
     @property
     def on_socket(self):
@@ -71,6 +78,33 @@ def answer_after(calls, marker, local_port, remote_port):
                     and call.on_connection(local_port, remote_port)), None)
     return arrived and next((call for call in calls if call.name in SENDS and call.begin >= arrived.end
                              and call.on_connection(local_port, remote_port)), None)
+
+
+def votes_given(calls):
+    """Each send that carries a granted vote, as (frame, send). A frame may be cut over several sends: it left with the last."""
+    streams, votes = {}, []
+    for call in calls:
+        if call.name in SENDS and call.on_socket:
+            stream = streams.setdefault(call.target, bytearray())
+            stream += call.data[:call.result]
+            found = frames.find(stream)
+            votes += [(frame, call) for frame in found if frame.grants_a_vote]
+            if found:
+                stream.clear()
+    return votes
+
+
+def sync_before_vote(calls, vote, send):
+    """What made the vote durable: the last fdatasync (or fsync) that covers a write to a file made after the vote was asked
+    for, and that returned before the vote left. None if there is none."""
+    asked = max((call.end for call in calls if call.name in RECEIVES and call.on_socket and call.end <= send.begin
+                 and any(frame.variant == frames.VOTE and frame.term == vote.term and frame.group == vote.group
+                         for frame in frames.find(call.data[:call.result]))), default=None)
+    if asked is None:
+        return None
+    return next((sync for sync in reversed(calls) if sync.name in ("fdatasync", "fsync") and sync.end <= send.begin
+                 and any(write.name in FILE_WRITES and write.target == sync.target and write.begin >= asked
+                         and write.end <= sync.begin for write in calls)), None)
 
 
 class Attached:
@@ -115,12 +149,12 @@ def slow_fdatasync(process, seconds):
 
 
 class Traced(Attached):
-    """Records what the process reads, writes and syncs."""
+    """Records what the process reads, writes and syncs; with `hex` so that Call.data gives the very bytes."""
 
-    def __init__(self, process, prefix):
+    def __init__(self, process, prefix, hex=False):
         self.prefix = Path(prefix)
         super().__init__(process, ["-ff", "-ttt", "-T", "-yy", "-s", str(STRING_BYTES), "-o", str(self.prefix),
-                                   "-e", f"trace={DATA_CALLS}", "-e", "signal=none"])
+                                   *(["-xx"] if hex else []), "-e", f"trace={DATA_CALLS}", "-e", "signal=none"])
 
     def calls(self):
         """Only after the `with` block: strace has written everything by then."""

@@ -62,7 +62,9 @@ impl TryFrom<String> for AccountName {
         }
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         match name.chars().find(|&c| !allowed(c)) {
-            Some(found) => Err(AccountNameError::BadCharacter { name: name.escape_default().to_string(), found }),
+            Some(found) => {
+                Err(AccountNameError::BadCharacter { name: name.escape_default().to_string(), found })
+            }
             None => Ok(Self(name)),
         }
     }

@@ -136,7 +136,8 @@ impl Bank {
     pub fn history(&self, account: Option<&AccountName>, last: usize) -> HistoryPage {
         let asked = |applied: &&Applied| account.is_none_or(|name| applied.operation.names(name));
         let total = self.history.iter().filter(asked).count();
-        let mut operations: Vec<Applied> = self.history.iter().rev().filter(asked).take(last).cloned().collect();
+        let mut operations: Vec<Applied> =
+            self.history.iter().rev().filter(asked).take(last).cloned().collect();
         operations.reverse();
         HistoryPage { operations, total: total as u64 }
     }
@@ -242,7 +243,8 @@ mod tests {
 
     #[test]
     fn a_transfer_moves_the_amount_and_reports_both_balances() {
-        let receipt = last(&[deposit("alice", 5000), deposit("bob", 1), transfer("alice", "bob", 2000)]).unwrap();
+        let receipt =
+            last(&[deposit("alice", 5000), deposit("bob", 1), transfer("alice", "bob", 2000)]).unwrap();
         assert_eq!(receipt.balances, [(name("alice"), Cents::new(3000)), (name("bob"), Cents::new(2001))]);
     }
 
@@ -288,8 +290,10 @@ mod tests {
 
     #[test]
     fn the_history_shows_the_last_operations_oldest_first_also_of_one_account() {
-        let bank = bank(&[deposit("alice", 5), deposit("bob", 5), transfer("bob", "alice", 1), withdraw("bob", 99)]);
-        let numbers = |page: HistoryPage| page.operations.iter().map(|a| a.number.as_u64()).collect::<Vec<_>>();
+        let bank =
+            bank(&[deposit("alice", 5), deposit("bob", 5), transfer("bob", "alice", 1), withdraw("bob", 99)]);
+        let numbers =
+            |page: HistoryPage| page.operations.iter().map(|a| a.number.as_u64()).collect::<Vec<_>>();
         assert_eq!(numbers(bank.history(None, 2)), [3, 4]);
         assert_eq!(numbers(bank.history(Some(&name("alice")), 10)), [1, 3]);
         assert_eq!(bank.history(Some(&name("bob")), 1).total, 3);

@@ -196,8 +196,14 @@ mod tests {
     fn the_words_of_the_contract_are_commands() {
         let amount = Cents::new(5000);
         let operate = |operation| Ok(Command::Operate(operation));
-        assert_eq!(read("deposit alice 50.00"), operate(Operation::Deposit { account: name("alice"), amount }));
-        assert_eq!(read(" withdraw\talice  50 "), operate(Operation::Withdraw { account: name("alice"), amount }));
+        assert_eq!(
+            read("deposit alice 50.00"),
+            operate(Operation::Deposit { account: name("alice"), amount })
+        );
+        assert_eq!(
+            read(" withdraw\talice  50 "),
+            operate(Operation::Withdraw { account: name("alice"), amount })
+        );
         let transfer = Operation::Transfer { from: name("alice"), to: name("bob"), amount };
         assert_eq!(read("transfer alice bob 50.0"), operate(transfer));
         assert_eq!(read("balance alice"), Ok(Command::Balance(name("alice"))));

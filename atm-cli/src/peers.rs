@@ -72,7 +72,8 @@ impl FromStr for Peers {
         }
         let mut peers = BTreeMap::new();
         for part in text.split(',').map(str::trim) {
-            let (id, address) = part.split_once('=').ok_or_else(|| PeersError::Form { part: part.to_owned() })?;
+            let (id, address) =
+                part.split_once('=').ok_or_else(|| PeersError::Form { part: part.to_owned() })?;
             let number = id.parse().map_err(|_| PeersError::Id { id: id.to_owned() })?;
             let (id, address) = (NodeId::new(number), address.to_owned());
             let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty());

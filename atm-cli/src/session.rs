@@ -187,13 +187,17 @@ fn judge(outcome: Outcome, attempt: Attempt) -> Verdict {
                 RefusedBy::Bank,
                 "refused: the bank did not understand the operation; do all ATMs run the same version?",
             )),
-            None => Verdict::Open { sentence: "unknown outcome: the bank's answer cannot be read".to_owned() },
+            None => {
+                Verdict::Open { sentence: "unknown outcome: the bank's answer cannot be read".to_owned() }
+            }
         },
         Outcome::Refused(refusal) => match attempt {
             Attempt::First => Verdict::Settled(refused_by_group(&refusal)),
-            Attempt::Again => {
-                Verdict::Open { sentence: format!("unknown outcome: this attempt failed ({refusal}), an earlier one may not have") }
-            }
+            Attempt::Again => Verdict::Open {
+                sentence: format!(
+                    "unknown outcome: this attempt failed ({refusal}), an earlier one may not have"
+                ),
+            },
         },
         Outcome::Unknown(doubt) => Verdict::Open { sentence: doubt.to_string() },
     }

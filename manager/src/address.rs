@@ -37,7 +37,9 @@ pub enum AddressError {
         text: String,
     },
     /// The host is empty, too long or has a character that no host has.
-    #[error("'{host}' is no host; use a name or an IP address of at most {MAX_HOST_BYTES} bytes (IPv6 in brackets)")]
+    #[error(
+        "'{host}' is no host; use a name or an IP address of at most {MAX_HOST_BYTES} bytes (IPv6 in brackets)"
+    )]
     BadHost {
         /// What stands where the host should, cut after [`MAX_HOST_BYTES`] characters.
         host: String,
@@ -130,7 +132,9 @@ mod tests {
 
     #[test]
     fn what_people_write_comes_back_as_they_wrote_it() {
-        for text in ["127.0.0.1:9092", "broker-1.example.org:1", "my_host:65535", "[::1]:7101", "[fe80::1%eth0]:7"] {
+        for text in
+            ["127.0.0.1:9092", "broker-1.example.org:1", "my_host:65535", "[::1]:7101", "[fe80::1%eth0]:7"]
+        {
             assert_eq!(text.parse::<HostPort>().map(|a| a.to_string()), Ok(text.to_owned()));
         }
         assert_eq!("[::1]:7101".parse::<HostPort>().unwrap().host(), "::1");

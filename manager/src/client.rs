@@ -48,7 +48,9 @@ pub enum RequestError<R> {
     Unknown(Doubt),
     /// It was decided, but this version cannot read the answer: this node and the managers run different
     /// versions. What happened is unknown here.
-    #[error("unknown outcome: the managers' answer ({bytes} bytes) is of another version; run one version everywhere")]
+    #[error(
+        "unknown outcome: the managers' answer ({bytes} bytes) is of another version; run one version everywhere"
+    )]
     Unreadable {
         /// The length of the answer.
         bytes: usize,
@@ -253,7 +255,10 @@ fn check_counts(partitions: usize, replicas: usize) -> Result<(), CreateTopicRef
 }
 
 /// Adds to each broker the disk with which it is registered.
-fn resolve(metadata: &Metadata, brokers: &[Vec<BrokerId>]) -> Result<Vec<Vec<ReplicaId>>, CreateTopicRefused> {
+fn resolve(
+    metadata: &Metadata,
+    brokers: &[Vec<BrokerId>],
+) -> Result<Vec<Vec<ReplicaId>>, CreateTopicRefused> {
     let of_partition = |(partition, brokers): (u32, &Vec<BrokerId>)| {
         if brokers.len() > MAX_REPLICAS {
             return Err(CreateTopicRefused::ReplicaCount { partition, replicas: brokers.len() });
@@ -303,7 +308,9 @@ mod tests {
             id: TopicId::random(),
             partitions: 1,
         }));
-        for bytes in [Bytes::new(), Bytes::from_static(b"\xff\xff"), Response::Malformed.encode(), other.encode()] {
+        for bytes in
+            [Bytes::new(), Bytes::from_static(b"\xff\xff"), Response::Malformed.encode(), other.encode()]
+        {
             let error = settle(Outcome::Done(bytes.clone()), pick).unwrap_err();
             assert_eq!(error, RequestError::Unreadable { bytes: bytes.len() });
             assert!(!error.is_definite());

@@ -187,7 +187,8 @@ mod tests {
     async fn a_view_waits_for_what_it_wants_and_learns_of_the_end() {
         let (mut machine, mut view) = MetadataMachine::new();
         let wanted = broker(2).id();
-        let waiting = tokio::spawn(async move { (view.wait_for(|m| m.broker(wanted).is_some()).await, view) });
+        let waiting =
+            tokio::spawn(async move { (view.wait_for(|m| m.broker(wanted).is_some()).await, view) });
         machine.apply(at(1), &command(&register(1)));
         machine.apply(at(2), &command(&register(2)));
         let (found, mut view) = waiting.await.unwrap();

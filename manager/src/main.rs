@@ -31,7 +31,7 @@ RUST_LOG sets what is logged to standard error, as in RUST_LOG=debug.";
 
 /// The control plane of a Flotilla cluster.
 #[derive(Parser)]
-#[command(name = "manager", version, after_help = EXAMPLES)]
+#[command(name = "manager", version, before_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -44,7 +44,7 @@ enum Command {
 }
 
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(before_help = EXAMPLES)]
 struct Serve {
     /// This manager's node id: a number unique over managers and brokers, and listed in --managers.
     #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u64).map(NodeId::new))]

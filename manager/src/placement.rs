@@ -35,7 +35,9 @@ pub struct Candidate {
 #[non_exhaustive]
 pub enum PlacementError {
     /// There are fewer brokers than replicas of a partition.
-    #[error("{wanted} replicas need {wanted} live brokers, but {live} are live; start more or ask for fewer replicas")]
+    #[error(
+        "{wanted} replicas need {wanted} live brokers, but {live} are live; start more or ask for fewer replicas"
+    )]
     NotEnoughBrokers {
         /// Replicas of each partition.
         wanted: usize,

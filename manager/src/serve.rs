@@ -52,16 +52,15 @@ pub struct Manager {
 #[non_exhaustive]
 pub enum ServeError {
     /// The manager is not in its own list.
-    #[error("manager {id} is not in the list of managers, {managers}; add {id}=HOST:PORT to it, on every manager")]
+    #[error(
+        "manager {id} is not in the list of managers, {managers}; add {id}=HOST:PORT to it, on every manager"
+    )]
     NotListed {
         /// Its id.
         id: NodeId,
         /// The list.
         managers: PeerList,
     },
-    /// Its times and windows do not fit together.
-    #[error("the options of raft are wrong: {0}")]
-    Options(raft_core::OptionsError),
     /// The node did not start.
     #[error(transparent)]
     Node(#[from] raft_net::StartError),
@@ -78,7 +77,8 @@ pub enum ServeError {
 impl ServeError {
     /// Whether what was asked for makes no sense, as opposed to not working now.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::NotListed { .. } | Self::Options(_))
+        use raft_net::StartError::{Membership, Options};
+        matches!(self, Self::NotListed { .. } | Self::Node(Options(_) | Membership { .. }))
     }
 }
 
@@ -92,7 +92,6 @@ pub async fn run(config: ManagerConfig) -> Result<Manager, ServeError> {
     if !managers.contains(id) {
         return Err(ServeError::NotListed { id, managers });
     }
-    raft.validate().map_err(ServeError::Options)?;
     let node = NodeConfig {
         id,
         listen,
@@ -136,5 +135,8 @@ impl Manager {
 }
 
 fn look(id: NodeId, managers: PeerList, handle: NodeHandle, view: MetadataView) -> Look {
-    Arc::new(move || handle.read_board(|board| Facts::gather(id, &managers, board, view.current())))
+    Arc::new(move || {
+        let metadata = view.current();
+        handle.read_board(|board| Facts::gather(id, &managers, board, metadata))
+    })
 }

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::machine::StateMachine;
 use crate::outcome::{Consistency, Doubt, Outcome, Refusal};
+use crate::runtime::{Counters, Counts};
 
 /// A group to open on this node.
 pub struct GroupSpec {
@@ -59,6 +60,8 @@ pub struct Board {
     pub live: Vec<NodeId>,
     /// The listed founders that have not answered yet; empty once the cluster is formed or joined.
     pub waiting_for: Vec<NodeId>,
+    /// How often what should be rare happened on this node's connections.
+    pub counters: Arc<Counters>,
 }
 
 /// Something asked of the node's task.
@@ -250,6 +253,11 @@ impl NodeHandle {
     /// The listed founders that have not answered yet; empty once the cluster is formed or joined.
     pub fn waiting_for(&self) -> Vec<NodeId> {
         self.read_board(|board| board.waiting_for.clone())
+    }
+
+    /// How often what should be rare happened on this node's connections since it started.
+    pub fn counts(&self) -> Counts {
+        self.read_board(|board| board.counters.read())
     }
 
     /// Looks at the whole board at once. Keep it short: the node's task waits meanwhile.

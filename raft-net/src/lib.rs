@@ -1,8 +1,11 @@
 //! Many Raft groups behind one port.
 #![forbid(unsafe_code)]
 
+pub mod codec;
+pub mod formation;
 pub mod frame;
 mod handle;
+pub mod handshake;
 mod machine;
 pub mod node;
 mod outcome;
@@ -12,4 +15,4 @@ mod runtime;
 pub use handle::{Ask, Board, GroupSpec, GroupStatus, NodeHandle, OpenGroupError};
 pub use machine::{Body, Prepared, StateMachine};
 pub use outcome::{Consistency, Doubt, Outcome, Refusal};
-pub use runtime::{Membership, NodeConfig, StartError, start};
+pub use runtime::{Counters, Counts, DiskFailure, DiskHooks, Membership, NodeConfig, StartError, start, start_on};

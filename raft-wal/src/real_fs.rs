@@ -223,3 +223,71 @@ impl Fs for RealFs {
         Ok(Box::new(file))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(fs: &RealFs, path: &Arc<Path>, offset: u64, data: Vec<Bytes>) {
+        fs.execute(&DiskRequest::Write { path: path.clone(), offset, data }).unwrap();
+    }
+
+    #[test]
+    fn a_write_of_more_pieces_than_the_kernel_takes_arrives_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let fs = RealFs::new();
+        let path: Arc<Path> = dir.path().join("file").into();
+        fs.execute(&DiskRequest::Create { path: path.clone() }).unwrap();
+        let pieces: Vec<Bytes> =
+            (0..5000_usize).map(|n| Bytes::from(vec![n as u8; if n < 2000 { 0 } else { n % 7 }])).collect();
+        write(&fs, &path, 3, pieces.clone());
+        write(&fs, &path, 0, vec![Bytes::new(), Bytes::from_static(b"abc"), Bytes::new()]);
+        fs.execute(&DiskRequest::SyncData { path: path.clone() }).unwrap();
+        let expected = [&b"abc"[..], &pieces.concat()].concat();
+        assert_eq!(fs.len(&path).unwrap(), expected.len() as u64);
+        assert_eq!(fs.read_at(&path, 0, 1 << 20).unwrap(), expected);
+        assert_eq!(fs.read_at(&path, expected.len() as u64, 10).unwrap(), []);
+    }
+
+    #[test]
+    fn a_path_made_anew_is_another_file_also_for_cached_descriptors() {
+        let dir = tempfile::tempdir().unwrap();
+        let fs = RealFs::new();
+        let group: Arc<Path> = dir.path().join("group").into();
+        let gone: Arc<Path> = dir.path().join("gone").into();
+        let path: Arc<Path> = group.join("file").into();
+        for round in 0..3_u8 {
+            fs.execute(&DiskRequest::CreateDir { path: group.clone() }).unwrap();
+            fs.execute(&DiskRequest::CreateDir { path: group.clone() }).unwrap();
+            fs.execute(&DiskRequest::Create { path: path.clone() }).unwrap();
+            let again = fs.execute(&DiskRequest::Create { path: path.clone() }).unwrap_err();
+            assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+            write(&fs, &path, 0, vec![Bytes::from(vec![round; 10])]);
+            assert_eq!(fs.read_at(&path, 0, 100).unwrap(), [round; 10]);
+            fs.execute(&DiskRequest::SyncDir { path: group.clone() }).unwrap();
+            fs.execute(&DiskRequest::Rename { from: group.clone(), to: gone.clone() }).unwrap();
+            assert_eq!(fs.read_at(&path, 0, 1).unwrap_err().kind(), io::ErrorKind::NotFound);
+            fs.execute(&DiskRequest::RemoveDir { path: gone.clone() }).unwrap();
+            fs.execute(&DiskRequest::RemoveDir { path: gone.clone() }).unwrap();
+        }
+        assert_eq!(fs.list(&group).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn no_more_descriptors_stay_open_than_allowed() {
+        let dir = tempfile::tempdir().unwrap();
+        let fs = RealFs::with_descriptors(4);
+        let paths: Vec<Arc<Path>> = (0..20).map(|n| dir.path().join(format!("{n:02}")).into()).collect();
+        for path in &paths {
+            fs.execute(&DiskRequest::Create { path: path.clone() }).unwrap();
+            write(&fs, path, 0, vec![Bytes::from(path.to_string_lossy().into_owned())]);
+            fs.read_at(&paths[0], 0, 1).unwrap();
+            assert!(fs.open_files().files.len() <= 4);
+        }
+        assert!(fs.open_files().files.contains_key(&*paths[0]), "the one in use stays");
+        assert_eq!(fs.list(dir.path()).unwrap().len(), 20);
+        for path in &paths {
+            assert_eq!(fs.read_at(path, 0, 1000).unwrap(), path.to_string_lossy().as_bytes());
+        }
+    }
+}

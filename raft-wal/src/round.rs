@@ -31,7 +31,7 @@ impl fmt::Display for Round {
 }
 
 /// What [`crate::Wal::submit`] asks of the host.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "the requests must be executed, or nothing of the batch ever becomes durable"]
 pub struct Submitted {
     /// Report this with [`crate::Wal::completed`] when all requests succeeded.

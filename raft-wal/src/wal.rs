@@ -215,8 +215,7 @@ impl Wal {
             if let Operation::Create { .. } = operation {
                 self.instances += 1;
                 let group = new_group(&self.fs, &self.groups_dir, self.identity.disk, id, self.instances);
-                plan.create_dir(group.dir.clone());
-                plan.sync_dir(self.groups_dir.clone());
+                plan.create_group(&self.groups_dir, group.dir.clone());
                 self.groups.insert(id, group);
             }
             // The check found it, or it was created just now.

@@ -58,6 +58,8 @@ pub(crate) struct Plan {
     writes: Vec<DiskRequest>,
     syncs: Vec<DiskRequest>,
     dirs: Vec<DiskRequest>,
+    /// The parent of the groups' directories, when one of them is new. It goes last.
+    groups: Option<Arc<Path>>,
 }
 
 /// A length of each phase, to come back to.
@@ -88,8 +90,9 @@ impl Plan {
         self.removes.extend(requests);
     }
 
-    pub(crate) fn create_dir(&mut self, path: Arc<Path>) {
-        self.creates.push(DiskRequest::CreateDir { path });
+    pub(crate) fn create_group(&mut self, groups: &Arc<Path>, dir: Arc<Path>) {
+        self.creates.push(DiskRequest::CreateDir { path: dir });
+        self.groups.get_or_insert_with(|| groups.clone());
     }
 
     fn create(&mut self, path: Arc<Path>) {
@@ -111,16 +114,16 @@ impl Plan {
         self.syncs.push(DiskRequest::SyncData { path });
     }
 
-    pub(crate) fn sync_dir(&mut self, path: Arc<Path>) {
-        let already =
-            |planned: &DiskRequest| matches!(planned, DiskRequest::SyncDir { path: p } if *p == path);
-        if !self.dirs.last().is_some_and(already) {
+    /// Plans to make a new segment's name durable.
+    fn sync_dir(&mut self, path: Arc<Path>) {
+        if !matches!(self.dirs.last(), Some(DiskRequest::SyncDir { path: planned }) if *planned == path) {
             self.dirs.push(DiskRequest::SyncDir { path });
         }
     }
 
     pub(crate) fn into_requests(self) -> Vec<DiskRequest> {
-        let Self { mut removes, mut creates, mut writes, mut syncs, mut dirs } = self;
+        let Self { mut removes, mut creates, mut writes, mut syncs, mut dirs, groups } = self;
+        dirs.extend(groups.map(|path| DiskRequest::SyncDir { path }));
         if removes.is_empty() && creates.is_empty() {
             writes.append(&mut syncs);
             writes.append(&mut dirs);

@@ -142,6 +142,26 @@ fn one_round_over_many_groups_writes_and_syncs_each_touched_file_once() {
 }
 
 #[test]
+fn many_groups_created_together_are_made_durable_from_the_inside_out() {
+    let fs = support::MemFs::new();
+    let (mut wal, _) = support::open(&fs, small()).unwrap();
+    let mut batch = wal.batch();
+    batch.create(group(1), &Configuration::none(), Bytes::new());
+    batch.create(group(2), &Configuration::none(), Bytes::new());
+    // Made and removed in the same breath: the disk need not know.
+    batch.create(group(3), &Configuration::none(), Bytes::new());
+    batch.append(group(3), command(1, 1, "gone"));
+    batch.remove(group(3));
+    let submitted = wal.submit(batch).unwrap();
+    let names: Vec<&str> = submitted.requests.iter().map(DiskRequest::name).collect();
+    let create = ["create-dir", "create"];
+    let wanted = [&create[..], &create, &["write"; 2], &["sync-data"; 2], &["sync-dir"; 3]].concat();
+    assert_eq!(names, wanted);
+    let DiskRequest::SyncDir { path } = &submitted.requests[names.len() - 1] else { panic!() };
+    assert!(path.ends_with("groups"));
+}
+
+#[test]
 fn rounds_are_durable_only_once_reported_and_in_order() {
     let fs = support::MemFs::new();
     let (mut wal, _) = support::open(&fs, small()).unwrap();

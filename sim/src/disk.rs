@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
+use std::ops::Bound;
 use std::path::{Component, Path};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -150,11 +151,13 @@ impl SimDisk {
         }
     }
 
-    /// The names of a directory that are on the platter, sorted. Empty when the directory itself could be lost.
-    pub fn durable_names(&self, dir: &Path) -> Vec<String> {
+    /// The names of a directory that are on the platter and sort after `name`, sorted. Empty when the directory
+    /// itself could be lost.
+    pub fn durable_names_after(&self, dir: &Path, name: &str) -> Vec<String> {
         let state = self.state();
-        let names = state.durable_dir(dir).map(|dir| dir.durable.keys());
-        names.into_iter().flatten().map(|name| name.to_string()).collect()
+        let after = (Bound::Excluded(name), Bound::Unbounded);
+        let names = state.durable_dir(dir).map(|dir| dir.durable.range::<str, _>(after));
+        names.into_iter().flatten().map(|(name, _)| name.to_string()).collect()
     }
 }
 
@@ -549,8 +552,9 @@ mod tests {
         assert_eq!(disk.durable(Path::new("/d"), "f", <[u8]>::len), Some(4 * SECTOR));
         write(&disk, "/d/f", 4 * SECTOR as u64, b"more");
         assert_eq!(disk.durable(Path::new("/d"), "f", <[u8]>::len), Some(4 * SECTOR));
-        assert_eq!(disk.durable_names(Path::new("/d")), ["f"]);
-        assert!(disk.durable_names(Path::new("/nowhere")).is_empty());
+        assert_eq!(disk.durable_names_after(Path::new("/d"), ""), ["f"]);
+        assert!(disk.durable_names_after(Path::new("/d"), "f").is_empty());
+        assert!(disk.durable_names_after(Path::new("/nowhere"), "").is_empty());
     }
 
     #[test]

@@ -1,1 +1,7 @@
-//! Placeholder of the first commit.
+//! wip
+#![forbid(unsafe_code)]
+#![allow(dead_code)]
+mod disk;
+mod machine;
+mod oracle;
+mod rng;

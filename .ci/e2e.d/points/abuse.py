@@ -37,7 +37,7 @@ class Abuse:
     address: int
     data: bytes
     promised: float
-    silent: bool = False
+    logged: bool = True
     seconds: float = None
     line: str = ""
 
@@ -49,9 +49,7 @@ def abuses(cluster):
                                    ("manager's peer port", manager, cluster.peer_port[101])):
         yield Abuse(port, "garbage", process, address, GARBAGE, AT_ONCE)
         yield Abuse(port, "an HTTP request", process, address, b"GET / HTTP/1.1\r\nHost: here\r\n\r\n", AT_ONCE)
-        # Both byte orders: of one of them this is a frame of 128 bytes that never comes.
-        yield Abuse(port, "a frame of 2 GiB (little endian)", process, address, struct.pack("<I", GIB_2) * 8, AT_ONCE)
-        yield Abuse(port, "a frame of 2 GiB (big endian)", process, address, struct.pack(">I", GIB_2) * 8, AT_ONCE)
+        yield Abuse(port, "a frame of 2 GiB", process, address, struct.pack("<I", GIB_2) * 16, AT_ONCE)
         yield Abuse(port, "half a frame", process, address, struct.pack("<I", 64) + b"half", UNFINISHED)
         yield Abuse(port, "nothing at all", process, address, b"", UNFINISHED)
     port, address = "broker's Kafka port", cluster.kafka_port[2]
@@ -61,6 +59,10 @@ def abuses(cluster):
     yield Abuse(port, "a frame of -2 GiB", broker, address, struct.pack(">i", -GIB_2) + API_VERSIONS, AT_ONCE)
     yield Abuse(port, "half a frame", broker, address, struct.pack(">i", 1000) + API_VERSIONS, UNFINISHED)
     yield Abuse(port, "half a length", broker, address, b"\0\0", UNFINISHED)
+    # The web server of the managers' HTTP port says nothing of a bad request; it answers 400.
+    port, address = "manager's HTTP port", cluster.http_port[101]
+    yield Abuse(port, "garbage", manager, address, GARBAGE, AT_ONCE, logged=False)
+    yield Abuse(port, "half a request", manager, address, b"GET /cluster HTTP/1.1\r\nHo", UNFINISHED, logged=False)
 
 
 def play(stage, report):
@@ -87,7 +89,8 @@ def play(stage, report):
             report.check(f"{where} is closed", False, f"not within {10 * abuse.promised:g} s")
         else:
             report.figure(f"{where} is closed", abuse.seconds, abuse.promised)
-        report.check(f"{where} leaves a line in the log", bool(abuse.line), abuse.line[:160])
+        if abuse.logged:
+            report.check(f"{where} leaves a line in the log", bool(abuse.line), abuse.line[:160])
 
     sent = len(client.acknowledged)
     until("the load still runs", lambda: len(client.acknowledged) > sent + LINES_PER_SECOND, 60)
@@ -123,7 +126,7 @@ def commit(abuse):
         except TimeoutError:
             return
     try:
-        abuse.line = until("a line in the log", lambda: log_line(abuse.process.log_since(before), own_port), 5)
+        abuse.line = abuse.logged and until("a line in the log", lambda: log_line(abuse.process.log_since(before), own_port), 5)
     except TimedOut:
         pass
 

@@ -14,7 +14,8 @@ use raft_core::GroupId;
 use raft_wal::{CrcState, DumpError, DumpedEntry, EntryKind, RealFs, dump};
 
 use super::failure::Failure;
-use crate::record::batch_crc_holds;
+use crate::partition::offsets_of;
+use crate::record::BatchHeader;
 
 /// Prints the log of one partition.
 pub(super) fn run(data_dir: &Path, topic: &str, partition: u32, out: &mut impl Write) -> Result<(), Failure> {
@@ -84,7 +85,7 @@ fn find(metadata: &Metadata, topic: &str, partition: u32) -> Result<GroupId, Fai
 /// One line for each entry: index, term, kind, offsets (first and last, inclusive), size in bytes, CRC.
 fn print(out: &mut impl Write, entry: &DumpedEntry) -> io::Result<()> {
     let DumpedEntry { index, term, kind, payload, .. } = entry;
-    let facts = (*kind == EntryKind::Batch).then(|| crate::partition::offsets_of(payload)).flatten();
+    let facts = (*kind == EntryKind::Batch).then(|| offsets_of(payload)).flatten();
     let offsets = facts.map_or_else(|| "-".to_owned(), |(first, last)| format!("{first}..{last}"));
     let crc = match entry.crc {
         CrcState::Ok if *kind == EntryKind::Batch && !batch_crc_holds(payload) => "BAD-BATCH".to_owned(),
@@ -92,4 +93,12 @@ fn print(out: &mut impl Write, entry: &DumpedEntry) -> io::Result<()> {
     };
     let bytes = payload.len();
     writeln!(out, "index={index} term={term} kind={kind} offsets={offsets} bytes={bytes} crc={crc}")
+}
+
+/// Whether the batch's own CRC-32C, which covers everything from its byte 21 on, is that of its bytes.
+fn batch_crc_holds(batch: &[u8]) -> bool {
+    match (BatchHeader::parse(batch), batch.get(21..)) {
+        (Ok(header), Some(covered)) => header.crc == crc32c::crc32c(covered),
+        _ => false,
+    }
 }

@@ -8,6 +8,7 @@
 
 mod backend;
 mod broker;
+mod disk;
 mod join;
 mod leaders;
 mod produce;

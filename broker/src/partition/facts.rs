@@ -21,9 +21,12 @@ pub(crate) struct BatchFacts {
 }
 
 impl BatchFacts {
-    /// Reads the header of a batch; `None` when the bytes do not begin with one.
+    /// Reads the header of a batch; `None` when the bytes are not one batch whose numbers make sense.
     pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
         let header = BatchHeader::parse(bytes).ok()?;
+        if header.size() != bytes.len() as u64 || header.base_offset < 0 {
+            return None;
+        }
         let last_delta = u32::try_from(header.last_offset_delta).ok()?;
         let numbered = ProducerId::new(header.producer_id).map(|producer| Numbered {
             producer,
@@ -31,6 +34,9 @@ impl BatchFacts {
             base_sequence: header.base_sequence,
             last_sequence: sequence_plus(header.base_sequence, last_delta),
         });
+        if numbered.is_some_and(|numbered| numbered.base_sequence < 0 || numbered.epoch < 0) {
+            return None;
+        }
         Some(Self {
             base_offset: Offset::new(header.base_offset),
             records: last_delta.checked_add(1)?,
@@ -44,6 +50,12 @@ impl BatchFacts {
     pub(crate) fn end(&self) -> Offset {
         self.base_offset.plus(self.records)
     }
+}
+
+/// The offsets of the first and the last record of a batch of the log; `None` when the bytes are no batch.
+pub fn offsets_of(batch: &[u8]) -> Option<(Offset, Offset)> {
+    let facts = BatchFacts::of(batch)?;
+    Some((facts.base_offset, facts.base_offset.plus(facts.records.saturating_sub(1))))
 }
 
 /// A batch of the log and its entry.

@@ -17,6 +17,7 @@ mod state;
 
 pub use answer::{Answer, BatchRefusal};
 pub use epochs::EpochTable;
+pub use facts::offsets_of;
 pub use machine::PartitionMachine;
 pub use producers::{PRODUCERS_MAX, ProducerId, WINDOW};
 pub use reader::Partition;

@@ -138,7 +138,9 @@ pub enum RegisterBrokerRefused {
         offered: DiskId,
     },
     /// Kafka's protocol has no room for the id.
-    #[error("broker id {broker} is above {MAX_BROKER_ID}, the highest that Kafka's protocol can carry; choose a lower one")]
+    #[error(
+        "broker id {broker} is above {MAX_BROKER_ID}, the highest that Kafka's protocol can carry; choose a lower one"
+    )]
     IdTooHigh {
         /// Which broker.
         broker: BrokerId,

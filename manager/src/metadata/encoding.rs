@@ -92,8 +92,7 @@ impl Metadata {
         };
         let counts = (flat.brokers.len(), flat.topics.len(), flat.deleted_groups.len());
         let metadata = index(flat);
-        let unique =
-            (metadata.brokers.len(), metadata.topics.len(), metadata.deleted_groups.len()) == counts;
+        let unique = (metadata.brokers.len(), metadata.topics.len(), metadata.deleted_groups.len()) == counts;
         let lawful = if unique { metadata.check_invariants() } else { Err("nothing is listed twice") };
         lawful.map_err(|law| DecodeError::Unlawful { law })?;
         Ok(metadata)

@@ -21,7 +21,7 @@ pub use command::{
 };
 pub use encoding::DecodeError;
 pub use model::{Broker, Partition, ProducerIdBlock, Topic};
-pub use names::{BrokerId, PartitionId, TopicId, TopicName, TopicNameError, MAX_TOPIC_NAME_BYTES};
+pub use names::{BrokerId, MAX_TOPIC_NAME_BYTES, PartitionId, TopicId, TopicName, TopicNameError};
 pub use state::Metadata;
 
 /// The most partitions of one topic, inclusive.

@@ -148,7 +148,10 @@ impl Metadata {
             for (id, partition) in topic.numbered() {
                 let expected = first.number().checked_add(id.as_u32());
                 law(expected == Some(partition.group.number()), "a topic's groups have consecutive numbers")?;
-                law(partition.group.incarnation() == first.incarnation(), "a topic's groups share an incarnation")?;
+                law(
+                    partition.group.incarnation() == first.incarnation(),
+                    "a topic's groups share an incarnation",
+                )?;
                 law(groups.insert(partition.group.number()), "a group number is used once")?;
                 law(self.is_allocated(partition.group), "a group was allocated")?;
                 law(!self.is_deleted(partition.group), "a partition's group is not deleted")?;
@@ -162,7 +165,10 @@ impl Metadata {
             law(self.is_allocated(*group), "a deleted group was allocated")?;
         }
         let block = PRODUCER_IDS_PER_BLOCK as i64;
-        law(self.next_producer_id >= 0 && self.next_producer_id % block == 0, "producer ids go in whole blocks")
+        law(
+            self.next_producer_id >= 0 && self.next_producer_id % block == 0,
+            "producer ids go in whole blocks",
+        )
     }
 
     fn check_replicas(&self, partition: &Partition) -> Result<(), &'static str> {
@@ -181,6 +187,7 @@ impl Metadata {
     }
 
     fn is_allocated(&self, group: GroupId) -> bool {
-        (1..self.next_group).contains(&group.number()) && (1..self.next_incarnation).contains(&group.incarnation())
+        (1..self.next_group).contains(&group.number())
+            && (1..self.next_incarnation).contains(&group.incarnation())
     }
 }

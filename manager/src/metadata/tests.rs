@@ -84,7 +84,11 @@ fn a_broker_with_another_disk_is_refused_with_a_sentence() {
     let Response::RegisterBroker(Err(refused)) = response else { panic!("{response:?}") };
     assert_eq!(
         refused,
-        RegisterBrokerRefused::OtherDisk { broker: replica.node, registered: replica.disk, offered: other.disk }
+        RegisterBrokerRefused::OtherDisk {
+            broker: replica.node,
+            registered: replica.disk,
+            offered: other.disk
+        }
     );
     assert!(refused.to_string().contains("its data directory was wiped or replaced"), "{refused}");
 }
@@ -216,7 +220,10 @@ fn producer_ids_are_given_out_in_blocks_that_never_overlap() {
     }
     let broker = NodeId::new(3);
     let response = refuse(&metadata, Command::AllocateProducerIds { broker });
-    assert_eq!(response, Response::AllocateProducerIds(Err(AllocateProducerIdsRefused::UnknownBroker { broker })));
+    assert_eq!(
+        response,
+        Response::AllocateProducerIds(Err(AllocateProducerIdsRefused::UnknownBroker { broker }))
+    );
 }
 
 #[test]
@@ -227,7 +234,8 @@ fn a_broker_finds_the_partitions_it_must_hold_and_candidates_carry_their_loads()
     let other_disk = ReplicaId::new(NodeId::new(1), DiskId::new(7));
     assert_eq!(metadata.partitions_on(other_disk).count(), 0);
     let live: Vec<NodeId> = [101, 2, 3, 2].map(NodeId::new).to_vec();
-    let loads: Vec<_> = metadata.candidates(&live).iter().map(|c| (c.load.replicas, c.load.leaders)).collect();
+    let loads: Vec<_> =
+        metadata.candidates(&live).iter().map(|c| (c.load.replicas, c.load.leaders)).collect();
     assert_eq!(loads, [(2, 1), (1, 0)], "managers are no candidates, and nobody is one twice");
 }
 

@@ -208,7 +208,8 @@ impl Node {
         self.write_batch();
         let log_error = |why: &dyn std::fmt::Display| OpenGroupError::Log { group: id, why: why.to_string() };
         let reader = self.wal.reader(id).ok_or_else(|| log_error(&"it was removed"))?;
-        let seed = self.options.seed ^ id.as_u64().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.me.node.as_u64();
+        let mixed = id.as_u64().wrapping_mul(31).wrapping_add(self.me.node.as_u64());
+        let seed = self.options.seed ^ mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let core = Raft::new(self.me, configuration, self.options.raft.clone(), restored, seed, now);
         let mut group = Group::new(id, core, spec.machine);
         group.replay(&self.wal).map_err(|why| log_error(&why))?;
