@@ -1,4 +1,87 @@
 //! A Raft replica that decides and never does.
+//!
+//! [`Raft`] is one replica of one group, as a state machine without I/O. Messages, the time, reports of finished
+//! writes and requests go in; [`Effect`]s come out. It owns no thread, file, socket or clock, calls no trait of
+//! yours, and never sees a payload: it knows the log as *term runs* ([`TermRuns`]: which term begins at which
+//! index) and hands out ranges of indexes; the bytes are the host's to move. That keeps disk reads out of the state
+//! machine, makes a replica cost hundreds of bytes, and lets bytes go from socket to log to peer without a copy.
+//!
+//! # The contract
+//!
+//! Call inputs in any order and at any time. After each, drain [`Raft::poll_effect`]; on a leader, also ask
+//! [`Raft::poll_append`] for every peer that has room, until it answers `None`. The host owes the core:
+//!
+//! 1. **Persist in order.** [`Effect::Persist`] effects form one stream. Write them in that order, and call
+//!    [`Raft::persisted`] with a token only after an fsync that covers it and all before it has returned.
+//! 2. **Send at will.** Every [`Effect::Send`] may leave at once: what depends on a write is held back inside.
+//!    Messages may be lost, delayed, doubled and reordered, but not altered.
+//! 3. **Authenticate.** The `from` of [`Raft::receive`] is the node and the disk that really sent the message.
+//! 4. **Keep bytes and ranges together.** Store the payloads of exactly the entries that [`Persist::append`]
+//!    names; send exactly those that the closure of [`Raft::poll_append`] was shown, after checking their terms.
+//! 5. **Apply in order**, up to [`Effect::Commit`] and not beyond, each entry once.
+//! 6. **Restore the truth.** Open with [`Restored`] read from disk: everything reported persisted, and of the rest
+//!    only what has been made durable by then.
+//! 7. **One clock.** Pass monotonic times, and call [`Raft::tick`] when [`Raft::next_deadline`] has come.
+//! 8. **Report lost connections** with [`Raft::peer_unreachable`]: it makes failover fast, and it is what resends
+//!    appends that were lost with the connection.
+//! 9. **Stop on a failed write.** A write that fails must end the process; it is never retried.
+//!
+//! In return: one leader per term, logs that match, nothing committed is ever lost or altered, every read that is
+//! confirmed sees all that was committed before it was asked (Raft figure 3, thesis §6.4). Nothing a peer says
+//! can panic a replica: messages that make no sense are dropped, and one that would break a law fences the group
+//! ([`Effect::Fault`]), which then emits nothing more.
+//!
+//! # Roles
+//!
+//! ```text
+//!              time-out or suspicion             quorum would vote           quorum voted
+//!  Follower ────────────────────────▶ PreCandidate ─────────────▶ Candidate ─────────────▶ Leader
+//!     ▲  ▲                              │   ▲                        │                        │
+//!     │  └────── leader heard ──────────┘   └──────── time-out ──────┤                        │
+//!     ├────────────────────── leader or higher term heard ───────────┘                        │
+//!     └─────────────────────── higher term heard, or no quorum answers ───────────────────────┘
+//! ```
+//!
+//! Pre-vote and check-quorum are always on. A replica that is in no configuration (a *standing learner*) is a
+//! follower for ever. Voters are (node, disk) pairs: a node that lost its disk is not the voter it was.
+//!
+//! # Example: a group of one
+//!
+//! ```
+//! use raft_core::*;
+//!
+//! let me = ReplicaId::new(NodeId::new(1), DiskId::new(0xd15c));
+//! let voters = Configuration::new([me]).unwrap();
+//! let mut raft = Raft::new(me, voters, Options::default(), Restored::default(), 42, Time::ZERO);
+//! raft.tick(Time::ZERO); // a lone voter campaigns at once
+//!
+//! // The host: write, fsync, report. Here the "disk" is instant.
+//! let mut committed = LogIndex::ZERO;
+//! let mut drain = |raft: &mut Raft| {
+//!     while let Some(effect) = raft.poll_effect() {
+//!         match effect {
+//!             Effect::Persist(write) => raft.persisted(Time::ZERO, write.token),
+//!             Effect::Commit { index } => committed = index,
+//!             _ => {}
+//!         }
+//!     }
+//!     committed
+//! };
+//! drain(&mut raft);
+//! assert!(raft.is_serving());
+//!
+//! let proposed = raft.propose(3).unwrap();
+//! assert_eq!(drain(&mut raft), proposed.last);
+//! ```
+//!
+//! # What it does not do yet
+//!
+//! Membership changes, promotable learners, snapshots and compaction, leadership transfer, opening with a log in
+//! doubt, and sleeping groups. The interface has room for each.
+//!
+//! # Features
+//!
+//! - `serde`: `Serialize` and `Deserialize` for ids, messages, configurations and hard state.
 #![no_std]
 #![forbid(unsafe_code)]
 

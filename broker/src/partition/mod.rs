@@ -14,6 +14,8 @@ mod machine;
 mod producers;
 mod reader;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{Answer, BatchRefusal};
 pub use epochs::EpochTable;

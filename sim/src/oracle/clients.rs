@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use raft_core::{GroupId, NodeId};
 use raft_net::Outcome;
 use raft_net::node::Ticket;
@@ -181,12 +180,6 @@ impl Clients {
     }
 }
 
-/// The bytes of a reply, for tests.
-#[cfg(test)]
-fn reply(index: u64, digest: u64) -> Bytes {
-    Reply { index, digest }.encode()
-}
-
 #[cfg(test)]
 mod tests {
     use raft_core::{LogId, LogIndex, Term};
@@ -197,6 +190,10 @@ mod tests {
 
     const GROUP: GroupId = GroupId::new(1, 1);
     const NODE: NodeId = NodeId::new(1);
+
+    fn reply(index: u64, digest: u64) -> bytes::Bytes {
+        Reply { index, digest }.encode()
+    }
 
     /// Operation 5 is entry 1, committed and applied, after which the state is 50.
     fn truths() -> BTreeMap<GroupId, Truth> {

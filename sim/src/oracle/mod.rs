@@ -29,7 +29,7 @@ pub use law::{Breach, Checked, Law};
 use claims::{Claims, Speaker};
 use clients::Clients;
 use image::{Image, News};
-use truth::Truth;
+use truth::{Standing, Truth};
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
@@ -210,7 +210,7 @@ impl Oracle {
             let members = self.images.keys().filter(|(_, of)| of == group).map(|(node, _)| *node);
             let mut standings = members.map(|node| (node, truth.standing(node)));
             let Some((_, first)) = standings.next() else { continue };
-            let differs = |(_, standing): &(NodeId, _)| standing.is_none() || *standing != first;
+            let differs = |(_, standing): &(NodeId, Option<Standing>)| standing.is_none() || *standing != first;
             let odd = standings.find(differs);
             let lags = first.is_none_or(|standing| standing.committed != standing.last);
             if let Some((node, standing)) = odd {
@@ -265,7 +265,7 @@ mod tests {
             term: Term::new(term),
             vote: node.map(|node| ReplicaId::new(NodeId::new(node), raft_core::DiskId::new(0))),
         };
-        let mut check = |before, after| {
+        let check = |before, after| {
             let mut truth = Truth::new(group, vec![node]);
             durable(&mut truth, group, node, News::HardState(before, after)).map_err(|breach| breach.law)
         };

@@ -1,0 +1,147 @@
+//! Real nodes over loopback and real files, with a counter as their state machine.
+#![allow(dead_code, unreachable_pub)] // Each test file uses a part of it.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use raft_core::{GroupId, LogId, NodeId};
+use raft_net::{
+    Body, Consistency, Membership, NodeConfig, NodeHandle, Outcome, StartError, StateMachine, start,
+};
+
+/// Nothing here takes longer unless it is broken.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+/// What a caller waits.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Adds up the numbers it is given; answers with the sum.
+#[derive(Default)]
+pub struct Counter(u64);
+
+impl StateMachine for Counter {
+    fn apply(&mut self, _: LogId, body: &Body) -> Bytes {
+        if let Body::Command(command) = body {
+            self.0 += number(command);
+        }
+        Bytes::copy_from_slice(&self.0.to_le_bytes())
+    }
+
+    fn query(&self, _: &[u8]) -> Bytes {
+        Bytes::copy_from_slice(&self.0.to_le_bytes())
+    }
+}
+
+pub fn number(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(bytes.try_into().expect("eight bytes"))
+}
+
+pub fn command(number: u64) -> Bytes {
+    Bytes::copy_from_slice(&number.to_le_bytes())
+}
+
+pub fn id(node: u64) -> NodeId {
+    NodeId::new(node)
+}
+
+/// A cluster's founders, each with a port and a directory that outlives its runs.
+pub struct Cluster {
+    home: tempfile::TempDir,
+    pub founders: BTreeMap<NodeId, String>,
+}
+
+impl Cluster {
+    pub fn new(founders: u64) -> Self {
+        // All are held at once, so that they differ.
+        let held: Vec<TcpListener> =
+            (0..founders).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+        let address = |listener: &TcpListener| listener.local_addr().expect("bound").to_string();
+        let founders = (1..=founders).zip(&held).map(|(n, listener)| (id(n), address(listener))).collect();
+        Self { home: tempfile::tempdir().expect("a directory"), founders }
+    }
+
+    pub fn dir(&self, node: u64) -> PathBuf {
+        self.home.path().join(format!("node-{node}"))
+    }
+
+    pub fn address(&self, node: u64) -> SocketAddr {
+        self.founders[&id(node)].parse().expect("an address")
+    }
+
+    pub fn config(&self, node: u64) -> NodeConfig {
+        let listed = self.founders.get(&id(node));
+        NodeConfig {
+            id: id(node),
+            listen: listed.map_or("127.0.0.1:0", |a| a).parse().expect("an address"),
+            dir: self.dir(node),
+            founders: self.founders.clone(),
+            membership: if listed.is_some() { Membership::Founder } else { Membership::Learner },
+            admit_learners: true,
+            raft: raft_core::Options::default(),
+            wal: raft_wal::Options::default(),
+        }
+    }
+
+    pub async fn start(&self, node: u64) -> NodeHandle {
+        self.try_start(node).await.expect("the node starts")
+    }
+
+    pub async fn try_start(&self, node: u64) -> Result<NodeHandle, StartError> {
+        start(self.config(node), Box::new(Counter::default())).await.map(|(handle, _)| handle)
+    }
+
+    pub async fn start_all(&self) -> Vec<NodeHandle> {
+        let mut handles = Vec::new();
+        for node in 1..=self.founders.len() as u64 {
+            handles.push(self.start(node).await);
+        }
+        handles
+    }
+
+    pub fn wipe(&self, node: u64) {
+        std::fs::remove_dir_all::<&Path>(&self.dir(node)).expect("its directory");
+    }
+}
+
+/// Waits until the node's board fulfils `is_so`.
+pub async fn until(what: &str, handle: &NodeHandle, is_so: impl Fn(&NodeHandle) -> bool) {
+    let mut changes = handle.changes();
+    let waited = tokio::time::timeout(DEADLINE, async {
+        while !is_so(handle) {
+            // Counters change without the board.
+            let _ = tokio::time::timeout(Duration::from_millis(20), changes.changed()).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "node {}: {what} within {DEADLINE:?}", handle.id());
+}
+
+/// Waits until some node of the list leads and serves the root group; returns its place in the list.
+pub async fn leader(handles: &[NodeHandle]) -> usize {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        let serving = |handle: &NodeHandle| handle.status(GroupId::ROOT).is_some_and(|status| status.serving);
+        if let Some(at) = handles.iter().position(serving) {
+            return at;
+        }
+        assert!(Instant::now() < end, "no leader within {DEADLINE:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Adds `n` through this node; returns the sum.
+pub async fn add(handle: &NodeHandle, n: u64) -> u64 {
+    match handle.submit(GroupId::ROOT, command(n), PATIENCE).await {
+        Outcome::Done(sum) => number(&sum),
+        other => panic!("node {}: add {n}: {other:?}", handle.id()),
+    }
+}
+
+/// Reads the sum on this node.
+pub async fn sum(handle: &NodeHandle, consistency: Consistency) -> u64 {
+    match handle.query(GroupId::ROOT, Bytes::new(), consistency, PATIENCE).await {
+        Outcome::Done(sum) => number(&sum),
+        other => panic!("node {}: sum: {other:?}", handle.id()),
+    }
+}
