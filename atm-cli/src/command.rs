@@ -17,7 +17,7 @@ pub const MAX_LINE_BYTES: usize = 1024;
 pub const DEFAULT_HISTORY: u32 = 20;
 
 /// The words, for people.
-pub const HELP: &str = "\
+pub const HELP: &str = "Commands:
   deposit ACCOUNT AMOUNT       put money in; the first deposit opens the account
   withdraw ACCOUNT AMOUNT      take money out
   transfer FROM TO AMOUNT      move money between two open accounts

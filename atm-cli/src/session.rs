@@ -143,7 +143,7 @@ impl Session {
         let mut changes = self.handle.changes();
         loop {
             changes.borrow_and_update();
-            let patience = deadline.saturating_duration_since(Instant::now());
+            let patience = whole_millis(deadline.saturating_duration_since(Instant::now()));
             let outcome = timeout(patience + GRACE, ask(patience)).await;
             let outcome = outcome.unwrap_or(Outcome::Unknown(Doubt::TimedOut(patience)));
             if !matches!(outcome, Outcome::Refused(Refusal::Forming { .. })) {
@@ -158,6 +158,11 @@ impl Session {
     fn unsettled(&self) -> MutexGuard<'_, Unsettled> {
         self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Rounded up, so that a person who waited for 5s is not told of 4.999987s.
+fn whole_millis(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
 }
 
 /// What `quit` is answered with where it does not belong.

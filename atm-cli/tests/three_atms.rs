@@ -42,7 +42,8 @@ fn the_bank_goes_on_without_its_leading_atm_which_catches_up_when_it_is_back() {
     let history = atms.history(dead);
     assert_eq!(history, atms.history(second));
     assert_eq!(history, atms.history(third));
-    let sentences: Vec<_> = history["operations"].as_array().unwrap().iter().map(|o| &o["sentence"]).collect();
+    let sentences: Vec<_> =
+        history["operations"].as_array().unwrap().iter().map(|o| &o["sentence"]).collect();
     let expected = [
         "alice has 50.00",
         "bob has 5.00",
@@ -60,11 +61,11 @@ fn an_atm_cut_from_the_others_never_shows_a_balance() {
     let leader = atms.leader();
     for cut in [leader, others(leader)[0]] {
         let balance = atms.read(cut, "balance alice");
-        others(cut).map(|other| atms.freeze(other));
+        others(cut).iter().for_each(|&other| atms.freeze(other));
         for line in ["balance alice", "history", "accounts"] {
             assert_says_that_it_does_not_know(&atms.exec_with(cut, line, &["--timeout", "1s"]));
         }
-        others(cut).map(|other| atms.thaw(other));
+        others(cut).iter().for_each(|&other| atms.thaw(other));
         for id in 1..=3 {
             assert_eq!(atms.read(id, "balance alice"), balance);
         }
@@ -76,14 +77,14 @@ fn an_operation_at_a_cut_atm_is_done_once_or_not_at_all() {
     let atms = Atms::start();
     atms.settle(1, "deposit alice 50.00");
     let cut = atms.leader();
-    others(cut).map(|other| atms.freeze(other));
+    others(cut).iter().for_each(|&other| atms.freeze(other));
     let ended = atms.exec_with(cut, "deposit alice 1.00", &["--timeout", "1s"]);
     assert_says_that_it_does_not_know(&ended);
     if ended.code == 3 {
         // A retry that fails as well does not turn the unknown into a refusal.
         assert_eq!(atms.exec_with(cut, "retry", &["--timeout", "1s"]).code, 3);
     }
-    others(cut).map(|other| atms.thaw(other));
+    others(cut).iter().for_each(|&other| atms.thaw(other));
     let expected = if ended.code == 3 {
         atms.settle(cut, "retry");
         "alice has 51.00"
@@ -164,7 +165,8 @@ fn exec_says_when_no_atm_runs_there() {
 #[test]
 fn wrong_usage_is_told_on_standard_error_with_exit_code_2() {
     let atms = Atms::prepare();
-    for line in ["", "deposit alice", "deposit alice -5", "deposit alice 1.234", "deposit al/ice 5", "steal"] {
+    for line in ["", "deposit alice", "deposit alice -5", "deposit alice 1.234", "deposit al/ice 5", "steal"]
+    {
         let ended = atms.exec(1, line);
         assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{line:?}");
         assert!(!ended.err.is_empty());

@@ -152,9 +152,9 @@ impl DevCluster {
     }
 
     fn manager_list(&self) -> Result<PeerList, DevError> {
-        let pairs = (FIRST_MANAGER..).zip(self.config.ports.managers).filter_map(|(id, port)| {
-            Some((NodeId::new(id), HostPort::try_from(local(port)).ok()?))
-        });
+        let pairs = (FIRST_MANAGER..)
+            .zip(self.config.ports.managers)
+            .filter_map(|(id, port)| Some((NodeId::new(id), HostPort::try_from(local(port)).ok()?)));
         Ok(PeerList::new(pairs)?)
     }
 
@@ -179,10 +179,7 @@ impl DevCluster {
             advertise: None,
             managers: self.manager_list()?,
             data: self.broker_data(position),
-            defaults: TopicDefaults {
-                partitions: self.config.default_partitions,
-                create_on_first_use: true,
-            },
+            defaults: TopicDefaults { partitions: self.config.default_partitions, create_on_first_use: true },
             raft: raft_core::Options::default(),
             wal: raft_wal::Options::default(),
         };
@@ -248,7 +245,8 @@ impl DevCluster {
         }
         for position in 0..NODES {
             let id = FIRST_MANAGER + position as u64;
-            let (peer, http) = (local(ports.managers[position]), format!("http://{}", local(ports.http[position])));
+            let (peer, http) =
+                (local(ports.managers[position]), format!("http://{}", local(ports.http[position])));
             table.row([format!("manager {id}"), String::new(), peer.to_string(), http]);
         }
         let kafka = local(ports.kafka[0]);
@@ -362,10 +360,9 @@ fn data_dir(asked: Option<PathBuf>) -> Result<(PathBuf, Option<TempDir>), Failur
     if let Some(data) = asked {
         return Ok((data, None));
     }
-    let temporary = tempfile::Builder::new()
-        .prefix("broker-dev-")
-        .tempdir()
-        .map_err(|why| Failure::new(format!("cannot make a temporary directory: {why}")).hint("name one with --data DIR"))?;
+    let temporary = tempfile::Builder::new().prefix("broker-dev-").tempdir().map_err(|why| {
+        Failure::new(format!("cannot make a temporary directory: {why}")).hint("name one with --data DIR")
+    })?;
     Ok((temporary.path().to_path_buf(), Some(temporary)))
 }
 
@@ -397,7 +394,8 @@ mod tests {
     #[tokio::test]
     async fn a_taken_port_is_named_with_the_flag_that_changes_it() {
         let ports = DevPorts::free().await.expect("free ports");
-        let _taken = TcpListener::bind(local(ports.http[1])).await.expect("a port that was free a moment ago");
+        let _taken =
+            TcpListener::bind(local(ports.http[1])).await.expect("a port that was free a moment ago");
         let Err(DevError::Port { port, what, flag, .. }) = ports.check().await else {
             panic!("a taken port went unnoticed");
         };

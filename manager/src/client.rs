@@ -1,5 +1,7 @@
 //! Typed requests to the managers, from any node that holds the metadata.
 //!
+//! A node that is still forming or joining the cluster waits for that first, within the client's patience.
+//!
 //! Every method ends in an answer that says whether something happened: done; refused, so that nothing happened;
 //! or unknown, so that it may have. After an answer the local view ([`ManagerClient::view`]) holds the change.
 //!
@@ -13,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use raft_core::{GroupId, NodeId, ReplicaId};
 use raft_net::{Consistency, Doubt, NodeHandle, Outcome, Refusal};
+use tokio::time::{Instant, timeout_at};
 
 use crate::address::HostPort;
 use crate::machine::{MetadataView, Query};
@@ -57,6 +60,16 @@ pub enum RequestError<R> {
     },
 }
 
+impl CreateTopicError {
+    /// Whether it is certain that nothing happened and nothing will.
+    pub fn is_definite(&self) -> bool {
+        match self {
+            Self::Placement(_) | Self::Stale(_) => true,
+            Self::Request(error) => error.is_definite(),
+        }
+    }
+}
+
 impl<R> RequestError<R> {
     /// Whether it is certain that nothing happened and nothing will.
     pub fn is_definite(&self) -> bool {
@@ -71,6 +84,9 @@ pub enum CreateTopicError {
     /// There is no place for it. Nothing happened.
     #[error(transparent)]
     Placement(#[from] PlacementError),
+    /// Which brokers there are now could not be read, so nothing was placed and nothing happened.
+    #[error("the topic was not created: {0}")]
+    Stale(#[from] ReadError),
     /// See [`RequestError`].
     #[error(transparent)]
     Request(#[from] RequestError<CreateTopicRefused>),
@@ -128,7 +144,8 @@ impl ManagerClient {
     }
 
     /// Creates a topic whose replicas are placed over the registered brokers among `live` (by node id; nodes that
-    /// are no brokers are skipped, and the asking broker must list itself).
+    /// are no brokers are skipped, and the asking broker must list itself). The metadata is made current first:
+    /// a node that has just joined does not know the brokers yet.
     ///
     /// # Errors
     /// [`CreateTopicError`]. Counts out of bounds are refused here as the managers would refuse them.
@@ -139,8 +156,8 @@ impl ManagerClient {
         replicas: usize,
         live: &[NodeId],
     ) -> Result<TopicCreated, CreateTopicError> {
-        let metadata = self.view.current();
         check_counts(partitions, replicas).map_err(RequestError::Refused)?;
+        let metadata = self.read_current().await?;
         let id = TopicId::random();
         let (seed, _) = id.as_uuid().as_u64_pair();
         let assignments = place(partitions, replicas, &metadata.candidates(live), seed)?;
@@ -151,18 +168,19 @@ impl ManagerClient {
     /// first.
     ///
     /// # Errors
-    /// [`RequestError`]. A broker that this node does not know is refused here.
+    /// [`CreateTopicError`], but never about placement. A broker that is not registered is refused here.
     pub async fn create_topic_on(
         &self,
         name: TopicName,
         brokers: Vec<Vec<BrokerId>>,
-    ) -> Result<TopicCreated, RequestError<CreateTopicRefused>> {
+    ) -> Result<TopicCreated, CreateTopicError> {
         if brokers.len() > MAX_PARTITIONS_PER_TOPIC {
             let refused = CreateTopicRefused::PartitionCount { partitions: brokers.len() };
-            return Err(RequestError::Refused(refused));
+            return Err(RequestError::Refused(refused).into());
         }
-        let assignments = resolve(&self.view.current(), &brokers).map_err(RequestError::Refused)?;
-        self.create(name, TopicId::random(), assignments).await
+        let metadata = self.read_current().await?;
+        let assignments = resolve(&metadata, &brokers).map_err(RequestError::Refused)?;
+        Ok(self.create(name, TopicId::random(), assignments).await?)
     }
 
     /// Deletes a topic and, for ever, the data of its partitions.
@@ -200,8 +218,10 @@ impl ManagerClient {
     /// # Errors
     /// When no leader confirmed that in time.
     pub async fn read_current(&self) -> Result<Arc<Metadata>, ReadError> {
-        let (query, consistency) = (Query::Applied.encode(), Consistency::Linearizable);
-        match self.handle.query(GroupId::ROOT, query, consistency, self.patience).await {
+        let ask = |patience| {
+            self.handle.query(GroupId::ROOT, Query::Applied.encode(), Consistency::Linearizable, patience)
+        };
+        match self.once_formed(ask).await {
             // The query ran on this node's machine, which publishes before it answers.
             Outcome::Done(_) => Ok(self.view.current()),
             Outcome::Refused(refusal) => Err(ReadError::Refused(refusal)),
@@ -223,7 +243,25 @@ impl ManagerClient {
     }
 
     async fn submit(&self, command: Command) -> Outcome {
-        self.handle.submit(GroupId::ROOT, command.encode(), self.patience).await
+        let command = command.encode();
+        self.once_formed(|patience| self.handle.submit(GroupId::ROOT, command.clone(), patience)).await
+    }
+
+    /// Asks, and asks again while the answer is that the cluster is not formed, or not joined, yet: a node that
+    /// has just started is refused for that at once, and nothing was done.
+    async fn once_formed<F: Future<Output = Outcome>>(&self, ask: impl Fn(Duration) -> F) -> Outcome {
+        let deadline = Instant::now() + self.patience;
+        let mut changes = self.handle.changes();
+        loop {
+            let outcome = ask(deadline.saturating_duration_since(Instant::now())).await;
+            if !matches!(outcome, Outcome::Refused(Refusal::Forming { .. })) {
+                return outcome;
+            }
+            match timeout_at(deadline, changes.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return outcome,
+            }
+        }
     }
 }
 

@@ -145,7 +145,6 @@ async fn http_get(address: SocketAddr, path: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs the runtime of raft-net"]
 async fn every_manager_and_learner_comes_to_the_same_metadata() {
     let cluster = Cluster::start().await;
     let follower = cluster.follower().await.client();
@@ -191,7 +190,6 @@ async fn every_manager_and_learner_comes_to_the_same_metadata() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs the runtime of raft-net"]
 async fn requests_go_on_without_the_leader_and_it_catches_up_when_it_returns() {
     let mut cluster = Cluster::start().await;
     assert_eq!(register(&cluster.follower().await.client(), broker(1)).await, Ok(Registration::New));
@@ -208,7 +206,6 @@ async fn requests_go_on_without_the_leader_and_it_catches_up_when_it_returns() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs the runtime of raft-net"]
 async fn one_manager_alone_refuses_and_says_so_over_http() {
     let mut cluster = Cluster::start().await;
     let follower = cluster.follower().await.handle.id();
@@ -233,7 +230,6 @@ async fn one_manager_alone_refuses_and_says_so_over_http() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs the runtime of raft-net"]
 async fn all_managers_restarted_still_hold_what_they_acknowledged() {
     let mut cluster = Cluster::start().await;
     let client = cluster.follower().await.client();

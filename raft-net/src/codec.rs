@@ -47,7 +47,9 @@ mod kind {
 #[non_exhaustive]
 pub enum EncodeError {
     /// A payload is too long.
-    #[error("a payload of {bytes} bytes is longer than the {MAX_PAYLOAD_BYTES} a frame may carry in one; split it")]
+    #[error(
+        "a payload of {bytes} bytes is longer than the {MAX_PAYLOAD_BYTES} a frame may carry in one; split it"
+    )]
     Payload {
         /// Its length in bytes.
         bytes: usize,
@@ -437,13 +439,16 @@ fn decode_content(kind: u8, header: &[u8], payload: Bytes) -> Result<Content, De
 }
 
 fn decode_header<T: DeserializeOwned>(kind: u8, header: &[u8]) -> Result<T, DecodeError> {
-    let (value, rest) =
-        postcard::take_from_bytes(header).map_err(|why| DecodeError::Header { kind, why })?;
+    let (value, rest) = postcard::take_from_bytes(header).map_err(|why| DecodeError::Header { kind, why })?;
     if rest.is_empty() { Ok(value) } else { Err(DecodeError::HeaderRest { kind, bytes: rest.len() }) }
 }
 
 fn no_payload(payload: &Bytes) -> Result<(), DecodeError> {
-    if payload.is_empty() { Ok(()) } else { Err(DecodeError::PayloadLength { declared: 0, found: payload.len() }) }
+    if payload.is_empty() {
+        Ok(())
+    } else {
+        Err(DecodeError::PayloadLength { declared: 0, found: payload.len() })
+    }
 }
 
 fn decode_entries(message: &Message, rows: &[Row], payload: Bytes) -> Result<Vec<Entry>, DecodeError> {
@@ -462,7 +467,11 @@ fn decode_entries(message: &Message, rows: &[Row], payload: Bytes) -> Result<Vec
 }
 
 /// Cuts the payload, whose length is that of all rows together, into the entries of `request`.
-fn decode_append(request: &AppendRequest, rows: &[Row], mut payload: Bytes) -> Result<Vec<Entry>, DecodeError> {
+fn decode_append(
+    request: &AppendRequest,
+    rows: &[Row],
+    mut payload: Bytes,
+) -> Result<Vec<Entry>, DecodeError> {
     let shape = request.entries()?;
     if shape.len() != rows.len() as u64 {
         return Err(DecodeError::EntryCount { declared: shape.len(), found: rows.len() });
@@ -529,14 +538,19 @@ mod tests {
     }
 
     fn request() -> impl Strategy<Value = RequestId> {
-        (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(node, boot, sequence, answered_below)| {
-            RequestId { origin: Origin { node: NodeId::new(node), boot }, sequence, answered_below }
-        })
+        (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>()).prop_map(
+            |(node, boot, sequence, answered_below)| RequestId {
+                origin: Origin { node: NodeId::new(node), boot },
+                sequence,
+                answered_below,
+            },
+        )
     }
 
     fn append() -> impl Strategy<Value = Content> {
         let entry = (0..3_u64, 1..=3_u8, bytes(40));
-        let prev = (1..1000_u64, 0..u64::MAX / 2).prop_map(|(t, i)| LogId::new(Term::new(t), LogIndex::new(i)));
+        let prev =
+            (1..1000_u64, 0..u64::MAX / 2).prop_map(|(t, i)| LogId::new(Term::new(t), LogIndex::new(i)));
         (prev, vec(entry, 0..12), index(), any::<u64>()).prop_map(|(prev, list, commit, round)| {
             let mut shape = TermRuns::empty(prev);
             let mut entries = Vec::new();
@@ -566,8 +580,11 @@ mod tests {
             (log_id(), log_id()).prop_map(|(prev, hint)| AppendOutcome::Conflict { prev, hint }),
         ];
         prop_oneof![
-            (term(), log_id(), any::<u64>())
-                .prop_map(|(term, last, attempt)| Message::PreVote(PreVote { term, last, attempt })),
+            (term(), log_id(), any::<u64>()).prop_map(|(term, last, attempt)| Message::PreVote(PreVote {
+                term,
+                last,
+                attempt
+            })),
             (term(), any::<u64>(), any::<bool>()).prop_map(|(term, attempt, granted)| {
                 Message::PreVoteReply(PreVoteReply { term, attempt, granted })
             }),
@@ -577,7 +594,8 @@ mod tests {
             (term(), any::<u64>(), outcome).prop_map(|(term, round, outcome)| Message::AppendReply(
                 AppendReply { term, round, outcome }
             )),
-            (term(), any::<u64>()).prop_map(|(term, read)| Message::ReadIndex(ReadIndexRequest { term, read })),
+            (term(), any::<u64>())
+                .prop_map(|(term, read)| Message::ReadIndex(ReadIndexRequest { term, read })),
             (term(), any::<u64>(), proptest::option::of(index())).prop_map(|(term, read, index)| {
                 Message::ReadIndexReply(ReadIndexReply { term, read, index })
             }),
@@ -784,7 +802,8 @@ mod tests {
 
     #[test]
     fn an_entry_table_that_does_not_match_the_message_is_refused() {
-        let row = |kind, payload: &[u8]| Row { kind, len: payload.len() as u32, crc: crc32fast::hash(payload) };
+        let row =
+            |kind, payload: &[u8]| Row { kind, len: payload.len() as u32, crc: crc32fast::hash(payload) };
         let id = LogIndex::new(5);
         let refused = |bytes: Vec<u8>| decode_all(&[&bytes]).unwrap_err();
 

@@ -98,7 +98,9 @@ pub enum Trouble {
         theirs: ClusterId,
     },
     /// A founder's answer contradicts itself.
-    #[error("founder {by} says it is of cluster {said}, which its own founders do not form; its disk may be damaged")]
+    #[error(
+        "founder {by} says it is of cluster {said}, which its own founders do not form; its disk may be damaged"
+    )]
     Contradiction {
         /// Who said so.
         by: NodeId,
@@ -153,8 +155,9 @@ impl Formation {
         if self.founders.contains(&node) {
             self.heard.insert(node, (hello.replica.disk, now));
             if let Some(verdict) = self.formed_by(hello) {
-                // Trouble may pass, as when a founder is replaced; a cluster does not.
-                if !matches!(self.settled, Some(Verdict::Formed { .. } | Verdict::Joined { .. })) {
+                // The first trouble stands until someone says better; a cluster stands for ever.
+                let is_better = matches!(verdict, Verdict::Formed { .. } | Verdict::Joined { .. });
+                if self.settled.is_none() || (is_better && !self.is_settled_well()) {
                     self.settled = Some(verdict);
                 }
             }
@@ -182,14 +185,17 @@ impl Formation {
     /// Whose answer is missing or too old, sorted. A learner waits for any one founder that is formed, and lists
     /// all of them until then.
     pub fn waiting_for(&self, now: Time) -> Vec<NodeId> {
-        let joined = matches!(self.settled, Some(Verdict::Formed { .. } | Verdict::Joined { .. }));
         let has_answered = |node: &NodeId| match self.part {
-            _ if joined => true,
+            _ if self.is_settled_well() => true,
             _ if self.settled.is_some() => false,
             Part::Learner => false,
             Part::Founder => self.heard.get(node).is_some_and(|(_, at)| now.since(*at) <= FRESH),
         };
         self.founders.iter().copied().filter(|node| !has_answered(node)).collect()
+    }
+
+    fn is_settled_well(&self) -> bool {
+        matches!(self.settled, Some(Verdict::Formed { .. } | Verdict::Joined { .. }))
     }
 
     /// What follows from the answer of a founder that is formed; `None` when it is not.
@@ -208,11 +214,9 @@ impl Formation {
         }
         Some(match genesis.voter_on(self.mine.node) {
             Some(voter) if voter == self.mine => self.formed(cluster, genesis),
-            Some(voter) => Verdict::Trouble(Trouble::OtherDisk {
-                by,
-                formed_with: voter.disk,
-                mine: self.mine.disk,
-            }),
+            Some(voter) => {
+                Verdict::Trouble(Trouble::OtherDisk { by, formed_with: voter.disk, mine: self.mine.disk })
+            }
             None => Verdict::Trouble(Trouble::WithoutMe { by }),
         })
     }
@@ -328,6 +332,8 @@ mod tests {
         });
         assert_eq!(formation.heard(at(0), &formed(fresh(2))), trouble);
         assert_eq!(formation.waiting_for(at(0)), vec![NodeId::new(2), NodeId::new(3)]);
+        // The same trouble is not told twice in other words.
+        assert_eq!(formation.heard(at(0), &formed(fresh(3))), trouble);
         // Also when all others answer afterwards as if nothing were formed.
         formation.heard(at(1), &hello(fresh(2)));
         assert_eq!(formation.heard(at(1), &hello(fresh(3))), trouble);

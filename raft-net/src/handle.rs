@@ -8,7 +8,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::{Configuration, GroupId, LogIndex, NodeId, RoleKind, Term};
+use raft_core::{Configuration, GroupId, LogIndex, NodeId, ReplicaId, RoleKind, Term};
 use raft_wal::LogReader;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -161,7 +161,7 @@ pub enum OpenGroupError {
 /// A running node, as its application sees it.
 #[derive(Clone)]
 pub struct NodeHandle {
-    pub(crate) id: NodeId,
+    pub(crate) replica: ReplicaId,
     pub(crate) asks: mpsc::Sender<Ask>,
     pub(crate) board: Arc<RwLock<Board>>,
     pub(crate) changes: watch::Receiver<u64>,
@@ -170,7 +170,12 @@ pub struct NodeHandle {
 impl NodeHandle {
     /// This node.
     pub fn id(&self) -> NodeId {
-        self.id
+        self.replica.node
+    }
+
+    /// This node and its disk: how it stands in the configurations of groups.
+    pub fn replica(&self) -> ReplicaId {
+        self.replica
     }
 
     /// Opens a group with its state machine, creating its log from `spec.genesis` if it is not on disk.

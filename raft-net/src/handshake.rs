@@ -150,13 +150,17 @@ pub enum GreetingError {
         found: [u8; 4],
     },
     /// A peer of another version.
-    #[error("it speaks version {found} of the protocol, this node speaks {VERSION}; run the same release on both")]
+    #[error(
+        "it speaks version {found} of the protocol, this node speaks {VERSION}; run the same release on both"
+    )]
     Version {
         /// What it speaks.
         found: u16,
     },
     /// A length that no message has.
-    #[error("the hand-shake declares {declared} bytes, which no such message has; {MAX_BYTES} are the most allowed")]
+    #[error(
+        "the hand-shake declares {declared} bytes, which no such message has; {MAX_BYTES} are the most allowed"
+    )]
     Length {
         /// The length field.
         declared: usize,
@@ -416,7 +420,9 @@ pub enum RefusalReason {
         theirs: DiskId,
     },
     /// The node is not listed.
-    #[error("node {node} is not one of the listed nodes, and only those may connect here; check ids and addresses")]
+    #[error(
+        "node {node} is not one of the listed nodes, and only those may connect here; check ids and addresses"
+    )]
     UnknownNode {
         /// The peer.
         node: NodeId,
@@ -542,9 +548,8 @@ mod tests {
     }
 
     fn greeting() -> impl Strategy<Value = Greeting> {
-        let refusal = (any::<u8>(), "[a-zäß ]{0,100}").prop_map(|(code, text)| {
-            Greeting::Refusal(Refusal { code: RefusalCode::from_code(code), text })
-        });
+        let refusal = (any::<u8>(), "[a-zäß ]{0,100}")
+            .prop_map(|(code, text)| Greeting::Refusal(Refusal { code: RefusalCode::from_code(code), text }));
         prop_oneof![hello().prop_map(Greeting::Hello), refusal]
     }
 
@@ -634,7 +639,10 @@ mod tests {
     fn a_length_beyond_the_bound_is_refused_by_the_first_eight_bytes() {
         let mut bytes = Greeting::Hello(formed(1)).encode();
         bytes[6..8].copy_from_slice(&257_u16.to_le_bytes());
-        assert_eq!(Greeting::length(bytes.first_chunk().unwrap()), Err(GreetingError::Length { declared: 257 }));
+        assert_eq!(
+            Greeting::length(bytes.first_chunk().unwrap()),
+            Err(GreetingError::Length { declared: 257 })
+        );
     }
 
     const CLUSTER: ClusterId = ClusterId::new(42);

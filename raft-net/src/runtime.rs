@@ -26,6 +26,7 @@ use raft_core::{GroupId, NodeId, ReplicaId};
 use raft_wal::Wal;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tracing::Instrument;
 use uuid::Uuid;
 
 pub use counters::{Counters, Counts};
@@ -158,7 +159,8 @@ pub async fn start_on(
     let address = listener.local_addr().map_err(bind_error(config.listen))?;
 
     let mine = ReplicaId::new(config.id, wal.identity().disk);
-    let on_disk = recovered.iter().find(|state| state.group == GroupId::ROOT).map(|state| state.genesis.clone());
+    let on_disk =
+        recovered.iter().find(|state| state.group == GroupId::ROOT).map(|state| state.genesis.clone());
     let genesis = on_disk.clone().filter(|genesis| !genesis.voters().is_empty());
     if let (Some(genesis), None) = (&genesis, wal.identity().cluster) {
         // The id is written first, so this disk lost it since. It follows from the genesis configuration.
@@ -187,13 +189,8 @@ pub async fn start_on(
     let shared = Arc::new(Shared::new(config.membership, me, policy, counters, events));
 
     let (high, low) = Uuid::new_v4().as_u64_pair();
-    let options = NodeOptions {
-        id: config.id,
-        boot: high,
-        seed: low,
-        raft: config.raft,
-        limits: Limits::default(),
-    };
+    let options =
+        NodeOptions { id: config.id, boot: high, seed: low, raft: config.raft, limits: Limits::default() };
     let node = Node::new(options, wal, recovered);
     let (asks, ask_queue) = mpsc::channel(ASKS);
     let (changed, changes) = watch::channel(0);
@@ -202,10 +199,11 @@ pub async fn start_on(
     for (node, address) in config.founders {
         driver.add_peer(node, address);
     }
-    let listening = tokio::spawn(listener::listen(listener, shared));
-    tokio::spawn(driver.run(ask_queue, event_queue, listening));
-    tracing::info!(node = %config.id, %address, disk = %mine.disk, "listening for peers");
-    Ok((NodeHandle { id: config.id, asks, board, changes }, address))
+    let span = shared.span.clone();
+    span.in_scope(|| tracing::info!(%address, disk = %mine.disk, "listening for peers"));
+    let listening = tokio::spawn(listener::listen(listener, shared).instrument(span.clone()));
+    tokio::spawn(driver.run(ask_queue, event_queue, listening).instrument(span));
+    Ok((NodeHandle { replica: mine, asks, board, changes }, address))
 }
 
 fn bind_error(address: SocketAddr) -> impl Fn(std::io::Error) -> StartError {

@@ -3,10 +3,10 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Cluster, Counter, PATIENCE, add, command, id, leader, number, sum, until};
-use raft_core::{Configuration, GroupId};
+use common::{Cluster, Counter, PATIENCE, add, command, id, leader, number, run, sum, until};
+use raft_core::{Configuration, GroupId, ReplicaId};
 use raft_net::{
-    Consistency, GroupSpec, Membership, NodeHandle, OpenGroupError, Outcome, Refusal, StartError, start,
+    Consistency, GroupSpec, Membership, NodeHandle, OpenGroupError, Outcome, Refusal, StartError,
 };
 
 const ROOT: GroupId = GroupId::ROOT;
@@ -75,6 +75,7 @@ async fn the_others_go_on_without_a_stopped_leader() {
 async fn all_stopped_and_started_again_know_everything_that_was_answered() {
     let cluster = Cluster::new(3);
     let nodes = cluster.start_all().await;
+    leader(&nodes).await;
     for n in 1..=10 {
         add(&nodes[n as usize % 3], n).await;
     }
@@ -113,9 +114,10 @@ async fn nothing_is_done_before_all_founders_have_met() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_learner_joins_forwards_and_reads_and_its_ports_stay_its_own() {
+async fn a_learner_joins_forwards_and_reads_and_comes_back() {
     let cluster = Cluster::new(3);
     let nodes = cluster.start_all().await;
+    leader(&nodes).await;
     assert_eq!(add(&nodes[0], 1).await, 1);
 
     let learner = cluster.start(9).await;
@@ -158,7 +160,7 @@ async fn founders_that_were_told_of_different_founders_form_nothing() {
     let both = cluster.start(1).await;
     let mut config = cluster.config(2);
     config.founders.insert(id(3), "127.0.0.1:1".to_owned());
-    let (other, _) = start(config, Box::new(Counter::default())).await.unwrap();
+    let (other, _) = run(config).await.unwrap();
     until("refuses", &both, |node| node.counts().refusals >= 2).await;
     assert_eq!(both.waiting_for(), vec![id(2)]);
     stop_all(vec![both, other]).await;
@@ -169,7 +171,7 @@ async fn nodes_that_are_no_founders_stay_out_where_learners_are_not_admitted() {
     let cluster = Cluster::new(1);
     let mut config = cluster.config(1);
     config.admit_learners = false;
-    let (node, _) = start(config, Box::new(Counter::default())).await.unwrap();
+    let (node, _) = run(config).await.unwrap();
     assert_eq!(add(&node, 1).await, 1);
     let learner = cluster.start(9).await;
     until("refuses", &node, |node| node.counts().refusals >= 2).await;
@@ -178,31 +180,39 @@ async fn nodes_that_are_no_founders_stay_out_where_learners_are_not_admitted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_of_learners_replicates_over_the_same_port() {
+async fn a_group_of_learners_replicates_over_the_same_port_and_survives_its_leader() {
     let cluster = Cluster::new(1);
     let manager = cluster.start(1).await;
     let mut brokers = Vec::new();
     for node in 11..=13 {
-        let (handle, address) = start(cluster.config(node), Box::new(Counter::default())).await.unwrap();
-        brokers.push((handle, address));
+        brokers.push(run(cluster.config(node)).await.unwrap());
     }
-    for (handle, _) in &brokers {
-        until("has joined", handle, |node| node.waiting_for().is_empty()).await;
-        for (node, address) in &brokers {
-            handle.add_peer(node.id(), address.to_string()).await;
+    let voters: Vec<ReplicaId> = brokers.iter().rev().map(|(broker, _)| broker.replica()).collect();
+    let group = GroupId::new(1, 1);
+    for (broker, _) in &brokers {
+        until("has joined", broker, |node| node.waiting_for().is_empty()).await;
+        for (peer, address) in &brokers {
+            broker.add_peer(peer.id(), address.to_string()).await;
         }
+        let genesis = Some(Configuration::new(voters.iter().copied()).unwrap());
+        let machine = Box::new(Counter::default());
+        broker.open_group(GroupSpec { group, genesis, note: Bytes::new(), machine }).await.unwrap();
     }
-    let disk = |node: u64| {
-        let wal_identity = raft_wal::Wal::open; // The disk's id is on the other side of the port; see below.
-        let _ = wal_identity;
-        node
-    };
-    let _ = disk;
-    for (handle, _) in &brokers {
-        until("has met all", handle, |node| node.live().len() == 3).await;
-    }
-    for (handle, _) in brokers {
-        handle.stop().await;
+    let (first, _) = &brokers[0];
+    until("knows the leader", first, |node| node.leader(group).is_some_and(|(_, leader)| leader == id(13)))
+        .await;
+    let done = first.submit(group, command(3), PATIENCE).await;
+    assert!(matches!(&done, Outcome::Done(sum) if number(sum) == 3), "{done:?}");
+
+    let (leader, _) = brokers.pop().unwrap();
+    leader.stop().await;
+    let done = brokers[0].0.submit(group, command(4), PATIENCE).await;
+    assert!(matches!(&done, Outcome::Done(sum) if number(sum) == 7), "{done:?}");
+
+    brokers[0].0.remove_group(group).await;
+    assert_eq!(brokers[0].0.status(group), None);
+    for (broker, _) in brokers {
+        broker.stop().await;
     }
     manager.stop().await;
 }
@@ -213,7 +223,7 @@ async fn a_directory_in_use_is_refused_and_free_again_after_a_stop() {
     let node = cluster.start(1).await;
     let mut config = cluster.config(1);
     config.listen = ([127, 0, 0, 1], 0).into();
-    let second = start(config, Box::new(Counter::default())).await;
+    let second = run(config).await;
     assert!(matches!(second, Err(StartError::Log(raft_wal::OpenError::Locked { .. }))));
     node.stop().await;
     cluster.start(1).await.stop().await;
@@ -233,11 +243,11 @@ async fn a_founder_must_stand_in_its_own_list_and_a_learner_must_not() {
     let cluster = Cluster::new(1);
     let mut learner = cluster.config(1);
     learner.membership = Membership::Learner;
-    let refused = start(learner, Box::new(Counter::default())).await;
+    let refused = run(learner).await;
     assert!(matches!(refused, Err(StartError::Membership { .. })));
     let mut founder = cluster.config(9);
     founder.membership = Membership::Founder;
-    let refused = start(founder, Box::new(Counter::default())).await;
+    let refused = run(founder).await;
     assert!(matches!(refused, Err(StartError::Membership { .. })));
 }
 

@@ -1,7 +1,24 @@
 //! wip
 #![forbid(unsafe_code)]
-#![allow(dead_code)]
 mod disk;
+mod host;
 mod machine;
+mod mutant;
+mod network;
 mod oracle;
+mod plan;
+mod report;
 mod rng;
+mod trace;
+mod world;
+
+pub use mutant::{Mutant, UnknownMutant};
+pub use oracle::{Breach, Law};
+pub use report::Summary;
+pub use trace::LEGEND;
+pub use world::{MIN_STEPS, RunOptions};
+
+/// Runs one seed.
+pub fn run(options: &RunOptions, sink: Option<Box<dyn FnMut(String)>>) -> Summary {
+    world::World::new(options, sink).run()
+}

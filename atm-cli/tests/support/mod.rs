@@ -14,13 +14,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long to wait for anything. Far beyond what it takes; reached only when it does not happen.
-pub const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// Nine processes at once on a small machine would make elections a lottery.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Three ATMs, numbered 1 to 3.
-pub struct Atms {
+pub(crate) struct Atms {
     dir: TempDir,
     ports: [u16; 3],
     running: [Option<Child>; 3],
@@ -29,18 +29,18 @@ pub struct Atms {
 
 /// How an `atm` process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// Its exit code.
-    pub code: i32,
+    pub(crate) code: i32,
     /// What it printed to standard output, without the last line end.
-    pub out: String,
+    pub(crate) out: String,
     /// What it printed to standard error.
-    pub err: String,
+    pub(crate) err: String,
 }
 
 impl Atms {
     /// Chooses ports and directories; starts nothing.
-    pub fn prepare() -> Self {
+    pub(crate) fn prepare() -> Self {
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let ports = listeners.map(|listener| listener.local_addr().unwrap().port());
@@ -50,7 +50,7 @@ impl Atms {
     }
 
     /// Three running ATMs that have a leader.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut atms = Self::prepare();
         for id in 1..=3 {
             atms.spawn(id);
@@ -62,7 +62,7 @@ impl Atms {
     }
 
     /// Starts an ATM whose standard input is empty.
-    pub fn spawn(&mut self, id: usize) {
+    pub(crate) fn spawn(&mut self, id: usize) {
         let log = File::options().create(true).append(true).open(self.log(id)).unwrap();
         let mut command = self.atm(id);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
@@ -70,7 +70,7 @@ impl Atms {
     }
 
     /// Starts an ATM, types these lines into it and ends its input. Returns where its replies come out.
-    pub fn spawn_typing(&mut self, id: usize, lines: &str) -> ChildStdout {
+    pub(crate) fn spawn_typing(&mut self, id: usize, lines: &str) -> ChildStdout {
         let log = File::options().create(true).append(true).open(self.log(id)).unwrap();
         let mut command = self.atm(id);
         command.args(["--timeout", "60s"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
@@ -82,14 +82,14 @@ impl Atms {
     }
 
     /// Kills an ATM with SIGKILL.
-    pub fn kill(&mut self, id: usize) {
+    pub(crate) fn kill(&mut self, id: usize) {
         let mut child = self.running[id - 1].take().expect("only a running ATM is killed");
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
     /// Sends an ATM SIGTERM and returns its exit code.
-    pub fn terminate(&mut self, id: usize) -> Option<i32> {
+    pub(crate) fn terminate(&mut self, id: usize) -> Option<i32> {
         self.signal(id, "TERM");
         let mut child = self.running[id - 1].take().expect("only a running ATM is stopped");
         let code = until("the ATM ends", || child.try_wait().unwrap()).code();
@@ -98,22 +98,22 @@ impl Atms {
     }
 
     /// Freezes an ATM with SIGSTOP.
-    pub fn freeze(&self, id: usize) {
+    pub(crate) fn freeze(&self, id: usize) {
         self.signal(id, "STOP");
     }
 
     /// Lets a frozen ATM go on.
-    pub fn thaw(&self, id: usize) {
+    pub(crate) fn thaw(&self, id: usize) {
         self.signal(id, "CONT");
     }
 
     /// Runs `atm ... exec LINE` for this ATM.
-    pub fn exec(&self, id: usize, line: &str) -> Ended {
+    pub(crate) fn exec(&self, id: usize, line: &str) -> Ended {
         self.exec_with(id, line, &[])
     }
 
     /// Runs `atm ... exec LINE FLAGS` for this ATM.
-    pub fn exec_with(&self, id: usize, line: &str, flags: &[&str]) -> Ended {
+    pub(crate) fn exec_with(&self, id: usize, line: &str, flags: &[&str]) -> Ended {
         let started = Instant::now();
         let ended = Ended::from(self.atm(id).arg("exec").arg(line).args(flags).output().unwrap());
         println!("atm {id}: {line}: {} ({}, {:?})", ended.out, ended.code, started.elapsed());
@@ -122,7 +122,7 @@ impl Atms {
 
     /// Executes a command as a careful person does: again when nothing was done for want of a majority, and with
     /// `retry` as long as the outcome is unknown. Returns the sentence and the exit code, which is 0 or 1.
-    pub fn settle(&self, id: usize, line: &str) -> (String, i32) {
+    pub(crate) fn settle(&self, id: usize, line: &str) -> (String, i32) {
         let mut words = line;
         until("the outcome is known", || {
             let ended = self.exec(id, words);
@@ -137,7 +137,7 @@ impl Atms {
     }
 
     /// What a reading answers, once there is a majority to confirm it.
-    pub fn read(&self, id: usize, line: &str) -> String {
+    pub(crate) fn read(&self, id: usize, line: &str) -> String {
         until("the bank answers", || {
             let ended = self.exec(id, line);
             (ended.code == 0).then_some(ended.out)
@@ -145,7 +145,7 @@ impl Atms {
     }
 
     /// The whole history as an ATM shows it, ids included.
-    pub fn history(&self, id: usize) -> Value {
+    pub(crate) fn history(&self, id: usize) -> Value {
         until("the history is answered", || {
             let ended = self.exec_with(id, "history 1000", &["--json"]);
             (ended.code == 0).then(|| serde_json::from_str(&ended.out).unwrap())
@@ -153,13 +153,13 @@ impl Atms {
     }
 
     /// What an ATM sees.
-    pub fn status(&self, id: usize) -> Option<Value> {
+    pub(crate) fn status(&self, id: usize) -> Option<Value> {
         let ended = self.exec_with(id, "status", &["--json"]);
         (ended.code == 0).then(|| serde_json::from_str(&ended.out).unwrap())
     }
 
     /// The ATM that leads and serves, once there is one.
-    pub fn leader(&self) -> usize {
+    pub(crate) fn leader(&self) -> usize {
         let running: Vec<usize> = (1..=3).filter(|id| self.running[id - 1].is_some()).collect();
         until("a leader serves", || {
             running.iter().copied().find(|&id| {
@@ -217,7 +217,7 @@ impl From<Output> for Ended {
 }
 
 /// Waits until `look` finds something, and fails when that takes longer than [`LONG`].
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = look() {

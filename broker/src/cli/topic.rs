@@ -26,7 +26,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Runs one of the commands.
 pub(super) fn run(command: TopicCommand, out: &mut impl Write) -> Result<(), Failure> {
     match command {
-        TopicCommand::Create { name, partitions, replicas, at } => create(&name, partitions, replicas, &at, out),
+        TopicCommand::Create { name, partitions, replicas, at } => {
+            create(&name, partitions, replicas, &at, out)
+        }
         TopicCommand::List { at } => list(&at, out),
         TopicCommand::Describe { name, at } => describe(&name, &at, out),
         TopicCommand::Delete { name, yes, at } => delete(&name, yes, &at, out),
@@ -40,9 +42,15 @@ fn connect(at: &Bootstrap) -> Result<Client, Failure> {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let hint = match &error {
-            ClientError::Unreachable { .. } => "start one with `broker dev`, or name another with --bootstrap HOST:PORT",
-            ClientError::Broken { .. } => "look with `broker topic list` whether it was done before you try again",
-            ClientError::Nonsense { .. } => "--bootstrap must name a broker's Kafka port, not its peer or HTTP port",
+            ClientError::Unreachable { .. } => {
+                "start one with `broker dev`, or name another with --bootstrap HOST:PORT"
+            }
+            ClientError::Broken { .. } => {
+                "look with `broker topic list` whether it was done before you try again"
+            }
+            ClientError::Nonsense { .. } => {
+                "--bootstrap must name a broker's Kafka port, not its peer or HTTP port"
+            }
         };
         Failure::new(error.to_string()).hint(hint)
     }
@@ -61,10 +69,18 @@ fn refusal(what: &str, code: i16, message: Option<&str>) -> Option<Failure> {
         ResponseError::TopicAlreadyExists => {
             failure.hint("choose another name, or delete it first: broker topic delete NAME")
         }
-        ResponseError::UnknownTopicOrPartition => failure.hint("`broker topic list` shows the topics there are"),
-        ResponseError::InvalidReplicationFactor => failure.hint("ask for at most as many as there are live brokers"),
-        ResponseError::InvalidTopicException => failure.hint("use 1 to 249 of: letters, digits, '.', '_' and '-'"),
-        ResponseError::RequestTimedOut => failure.hint("look with `broker topic describe NAME` before you try again"),
+        ResponseError::UnknownTopicOrPartition => {
+            failure.hint("`broker topic list` shows the topics there are")
+        }
+        ResponseError::InvalidReplicationFactor => {
+            failure.hint("ask for at most as many as there are live brokers")
+        }
+        ResponseError::InvalidTopicException => {
+            failure.hint("use 1 to 249 of: letters, digits, '.', '_' and '-'")
+        }
+        ResponseError::RequestTimedOut => {
+            failure.hint("look with `broker topic describe NAME` before you try again")
+        }
         _ if error.is_retriable() => failure.hint("try again in a moment"),
         _ => failure,
     })
@@ -96,7 +112,12 @@ fn create(
         let topic = json!({"topic": name, "id": result.topic_id.to_string(), "partitions": partitions, "replicas": replicas});
         writeln!(out, "{topic}")?;
     } else {
-        writeln!(out, "created topic {name}: {} of {}", count(partitions, "partition"), count(replicas.into(), "replica"))?;
+        writeln!(
+            out,
+            "created topic {name}: {} of {}",
+            count(partitions, "partition"),
+            count(replicas.into(), "replica")
+        )?;
     }
     Ok(())
 }
@@ -162,8 +183,10 @@ fn describe(name: &str, at: &Bootstrap, out: &mut impl Write) -> Result<(), Fail
     }
     let mut partitions = topic.partitions;
     partitions.sort_by_key(|partition| partition.partition_index);
-    let leader = |partition: &MetadataResponsePartition| (partition.leader_id.0 >= 0).then_some(partition.leader_id.0);
-    let ids = |nodes: &[kafka_protocol::messages::BrokerId]| nodes.iter().map(|node| node.0).collect::<Vec<_>>();
+    let leader =
+        |partition: &MetadataResponsePartition| (partition.leader_id.0 >= 0).then_some(partition.leader_id.0);
+    let ids =
+        |nodes: &[kafka_protocol::messages::BrokerId]| nodes.iter().map(|node| node.0).collect::<Vec<_>>();
     if at.json {
         let partitions: Vec<_> = partitions
             .iter()

@@ -273,6 +273,8 @@ fn request_error<R: std::fmt::Debug>(error: RequestError<R>, patience: Duration)
             tracing::warn!(?refused, "the managers refused for a reason unknown here");
             TopicError::NoManagers
         }
-        RequestError::Unknown(_) | RequestError::Unreadable { .. } => TopicError::Unknown { waited: patience },
+        RequestError::Unknown(_) | RequestError::Unreadable { .. } => {
+            TopicError::Unknown { waited: patience }
+        }
     }
 }

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use manager::metadata::RegisterBrokerRefused;
 use manager::{HostPort, ManagerClient, MetadataMachine, MetadataView, PeerList};
@@ -16,10 +17,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::backend::{ClusterBackend, TopicDefaults};
-use super::disk::disk_of;
 use super::join::{self, Introduction};
 use super::reconcile::Reconciler;
 use super::registry::Registry;
+
+/// How long a stopping broker waits for its last answers to leave.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// How to run a broker.
 #[derive(Clone, Debug)]
@@ -65,9 +68,6 @@ pub enum StartBrokerError {
     /// The node did not start.
     #[error(transparent)]
     Node(#[from] StartError),
-    /// The runtime stopped meanwhile.
-    #[error("this process is stopping")]
-    Stopping,
 }
 
 /// A running broker. Dropping it without [`Broker::stop`] leaves it running until the runtime stops.
@@ -80,6 +80,8 @@ pub struct Broker {
     refused: watch::Receiver<Option<RegisterBrokerRefused>>,
     is_serving: watch::Receiver<bool>,
     stopping: watch::Sender<bool>,
+    /// The task that serves Kafka clients; ends by itself after `stopping`.
+    serving: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -90,16 +92,13 @@ impl Broker {
     /// See [`StartBrokerError`]; nothing runs then.
     pub async fn start(config: BrokerConfig) -> Result<Self, StartBrokerError> {
         let listener = bind(config.kafka).await?;
-        let kafka = listener.local_addr().map_err(|why| StartBrokerError::Kafka { address: config.kafka, why })?;
+        let kafka =
+            listener.local_addr().map_err(|why| StartBrokerError::Kafka { address: config.kafka, why })?;
         let advertised = match config.advertise {
             Some(advertised) => advertised,
             None => reachable(kafka)?,
         };
         reachable(config.listen)?;
-        let (dir, wal) = (config.data.clone(), config.wal.clone());
-        let disk = tokio::task::spawn_blocking(move || disk_of(&dir, wal)).await;
-        let disk = disk.map_err(|_| StartBrokerError::Stopping)?.map_err(StartError::Log)?;
-        let replica = ReplicaId::new(config.id, disk);
         let (machine, view) = MetadataMachine::new();
         let node = NodeConfig {
             id: config.id,
@@ -112,6 +111,7 @@ impl Broker {
             wal: config.wal,
         };
         let (handle, peer) = raft_net::start(node, Box::new(machine)).await?;
+        let replica = handle.replica();
         let introduction = Introduction { replica, kafka: advertised, peer: reachable(peer)? };
         let client = ManagerClient::new(handle.clone(), view.clone());
         let registry = Arc::new(Registry::default());
@@ -121,12 +121,13 @@ impl Broker {
         let (serving_sender, is_serving) = watch::channel(false);
         let (stopping, stop) = watch::channel(false);
         let reconciler = Reconciler::new(replica, handle, view.clone(), registry.clone());
+        let serving = serve_once_known(view, introduction.clone(), listener, backend, serving_sender, stop);
         let tasks = vec![
             tokio::spawn(reconciler.run()),
-            tokio::spawn(join(client.clone(), introduction.clone(), refused_sender)),
-            tokio::spawn(serve_once_known(view, introduction, listener, backend, serving_sender, stop)),
+            tokio::spawn(join(client.clone(), introduction, refused_sender)),
         ];
-        Ok(Self { client, replica, peer, kafka, registry, refused, is_serving, stopping, tasks })
+        let serving = tokio::spawn(serving);
+        Ok(Self { client, replica, peer, kafka, registry, refused, is_serving, stopping, serving, tasks })
     }
 
     /// Where it really listens for Kafka clients.
@@ -182,9 +183,14 @@ impl Broker {
         std::future::pending().await
     }
 
-    /// Stops it: no more requests are taken, and what is on its way to the disk gets there.
+    /// Stops it: no more requests are taken, those taken are answered if that does not take long, and what is on
+    /// its way to the disk gets there.
     pub async fn stop(self) {
-        let _ = self.stopping.send(true);
+        self.stopping.send_replace(true);
+        let mut serving = self.serving;
+        if tokio::time::timeout(LAST_ANSWERS, &mut serving).await.is_err() {
+            serving.abort();
+        }
         self.client.handle().stop().await;
         for task in &self.tasks {
             task.abort();
@@ -234,8 +240,10 @@ async fn serve_once_known(
     let known = view.wait_for(|metadata| {
         metadata.broker(replica.node).is_some_and(|broker| broker.replica == replica && broker.kafka == kafka)
     });
-    if known.await.is_err() {
-        return;
+    let mut stopped = stop.clone();
+    tokio::select! {
+        known = known => if known.is_err() { return },
+        _ = stopped.wait_for(|stop| *stop) => return,
     }
     is_serving.send_replace(true);
     crate::kafka::serve(listener, backend, stop).await;

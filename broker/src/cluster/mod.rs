@@ -8,7 +8,6 @@
 
 mod backend;
 mod broker;
-mod disk;
 mod join;
 mod leaders;
 mod produce;

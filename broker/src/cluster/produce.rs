@@ -37,10 +37,16 @@ impl Producing {
     }
 
     /// Hands a batch to the group's node. Returns once its place in the order is fixed.
-    pub(super) async fn start(&self, group: GroupId, batch: Bytes, patience: Duration) -> Result<Pending, PartitionError> {
+    pub(super) async fn start(
+        &self,
+        group: GroupId,
+        batch: Bytes,
+        patience: Duration,
+    ) -> Result<Pending, PartitionError> {
         let permits = (batch.len() / PERMIT_BYTES + 1).min(IN_FLIGHT_BYTES / PERMIT_BYTES);
         let permits = u32::try_from(permits).unwrap_or(u32::MAX);
-        let room = self.room.clone().acquire_many_owned(permits).await.map_err(|_| PartitionError::Stopping)?;
+        let room =
+            self.room.clone().acquire_many_owned(permits).await.map_err(|_| PartitionError::Stopping)?;
         let handle = self.handle.clone();
         // Without tokio's budget, which could keep the first poll from doing anything.
         let mut proposing = Box::pin(tokio::task::unconstrained(async move {

@@ -167,7 +167,8 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn structure(&mut self, fields: &'static [Field]) -> Result<(), Malformed> {
-        for field in fields.iter().filter(|field| field.is_in(self.version)) {
+        let version = self.version;
+        for field in fields.iter().filter(|field| field.is_in(version)) {
             self.field(field)?;
         }
         let tags = self.cursor.skip_tags(self.layout)?;

@@ -24,7 +24,9 @@ pub enum Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum BatchRefusal {
     /// A batch before this one is missing, or it is older than the batches remembered.
-    #[error("producer {producer} sent sequence {found} where {expected} must come next; a batch in between was lost")]
+    #[error(
+        "producer {producer} sent sequence {found} where {expected} must come next; a batch in between was lost"
+    )]
     OutOfOrderSequence {
         /// Whose batch.
         producer: i64,

@@ -7,22 +7,22 @@ use crate::record::{BatchHeader, Offset};
 
 /// A batch of the log, in few words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BatchFacts {
+pub(super) struct BatchFacts {
     /// The offset of its first record.
-    pub(crate) base_offset: Offset,
+    pub(super) base_offset: Offset,
     /// How many offsets it takes; at least 1.
-    pub(crate) records: u32,
+    pub(super) records: u32,
     /// Its size in bytes.
-    pub(crate) bytes: u64,
+    pub(super) bytes: u64,
     /// The largest timestamp of its records, in milliseconds.
-    pub(crate) max_timestamp: i64,
+    pub(super) max_timestamp: i64,
     /// Producer and sequence numbers; `None` for a producer that is not idempotent.
-    pub(crate) numbered: Option<Numbered>,
+    pub(super) numbered: Option<Numbered>,
 }
 
 impl BatchFacts {
     /// Reads the header of a batch; `None` when the bytes are not one batch whose numbers make sense.
-    pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
         let header = BatchHeader::parse(bytes).ok()?;
         if header.size() != bytes.len() as u64 || header.base_offset < 0 {
             return None;
@@ -47,7 +47,7 @@ impl BatchFacts {
     }
 
     /// The offset after its last record.
-    pub(crate) fn end(&self) -> Offset {
+    pub(super) fn end(&self) -> Offset {
         self.base_offset.plus(self.records)
     }
 }
@@ -60,9 +60,9 @@ pub fn offsets_of(batch: &[u8]) -> Option<(Offset, Offset)> {
 
 /// A batch of the log and its entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Placed {
+pub(super) struct Placed {
     /// Its entry.
-    pub(crate) index: LogIndex,
+    pub(super) index: LogIndex,
     /// What it is.
-    pub(crate) facts: BatchFacts,
+    pub(super) facts: BatchFacts,
 }

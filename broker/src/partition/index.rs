@@ -17,11 +17,11 @@ const RECENT: usize = 1024;
 
 /// Where a batch lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(super) struct Place {
     /// The offset of its first record.
-    pub base_offset: Offset,
+    pub(super) base_offset: Offset,
     /// Its entry in the log.
-    pub index: LogIndex,
+    pub(super) index: LogIndex,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,7 @@ struct Mark {
 
 /// The committed batches of a partition, by offset and by timestamp.
 #[derive(Clone, Debug)]
-pub struct BatchIndex {
+pub(super) struct BatchIndex {
     marks: Vec<Mark>,
     recent: VecDeque<Place>,
     bytes_since_mark: u64,
@@ -55,7 +55,7 @@ impl Default for BatchIndex {
 
 impl BatchIndex {
     /// Takes in a committed batch of `bytes` bytes, which must lie after all earlier ones.
-    pub fn note(&mut self, place: Place, bytes: u64, max_timestamp: i64) {
+    pub(super) fn note(&mut self, place: Place, bytes: u64, max_timestamp: i64) {
         if self.marks.is_empty() || self.bytes_since_mark >= MARK_EVERY_BYTES {
             self.marks.push(Mark { place, max_timestamp_before: self.max_timestamp });
             self.bytes_since_mark = 0;
@@ -70,13 +70,13 @@ impl BatchIndex {
     }
 
     /// The newest committed batch.
-    pub fn newest(&self) -> Option<Place> {
+    pub(super) fn newest(&self) -> Option<Place> {
         self.newest
     }
 
     /// A batch from which on the one holding `offset` will be met: the batch itself or one a little before it.
     /// `None` when no batch is committed.
-    pub fn before_offset(&self, offset: Offset) -> Option<Place> {
+    pub(super) fn before_offset(&self, offset: Offset) -> Option<Place> {
         if self.recent.front().is_some_and(|oldest| oldest.base_offset <= offset) {
             let after = self.recent.partition_point(|place| place.base_offset <= offset);
             return self.recent.get(after - 1).copied();
@@ -87,17 +87,12 @@ impl BatchIndex {
 
     /// A batch from which on the first one with a timestamp of at least `timestamp` (milliseconds) will be met.
     /// `None` when there is no such batch.
-    pub fn before_timestamp(&self, timestamp: i64) -> Option<Place> {
+    pub(super) fn before_timestamp(&self, timestamp: i64) -> Option<Place> {
         if self.newest.is_none() || self.max_timestamp < timestamp {
             return None;
         }
         let after = self.marks.partition_point(|mark| mark.max_timestamp_before < timestamp);
         self.marks.get(after.saturating_sub(1)).map(|mark| mark.place)
-    }
-
-    /// The largest timestamp (milliseconds) of any committed batch.
-    pub fn max_timestamp(&self) -> Option<i64> {
-        self.newest.map(|_| self.max_timestamp)
     }
 }
 

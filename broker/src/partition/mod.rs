@@ -21,6 +21,6 @@ pub use answer::{Answer, BatchRefusal};
 pub use epochs::EpochTable;
 pub use facts::offsets_of;
 pub use machine::PartitionMachine;
-pub use producers::{PRODUCERS_MAX, ProducerId, WINDOW};
+pub use producers::{PRODUCERS_MAX, WINDOW};
 pub use reader::Partition;
 pub use state::PartitionState;

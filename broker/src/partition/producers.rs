@@ -21,54 +21,54 @@ pub const PRODUCERS_MAX: usize = 100_000;
 
 /// A producer's id, handed out by the managers. Never negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProducerId(i64);
+pub(super) struct ProducerId(i64);
 
 impl ProducerId {
     /// Takes an id from the wire; `None` for a negative one, which marks a batch without idempotence.
-    pub const fn new(id: i64) -> Option<Self> {
+    pub(super) const fn new(id: i64) -> Option<Self> {
         if id < 0 { None } else { Some(Self(id)) }
     }
 
     /// The number, for the wire.
-    pub const fn as_i64(self) -> i64 {
+    pub(super) const fn as_i64(self) -> i64 {
         self.0
     }
 }
 
 /// Which records of which producer a batch holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Numbered {
+pub(super) struct Numbered {
     /// Who sends.
-    pub producer: ProducerId,
+    pub(super) producer: ProducerId,
     /// Which life of that producer. A higher one shuts out the lower ones.
-    pub epoch: i16,
+    pub(super) epoch: i16,
     /// The number of the first record.
-    pub base_sequence: i32,
+    pub(super) base_sequence: i32,
     /// The number of the last record, inclusive; below the first one when the numbers wrapped.
-    pub last_sequence: i32,
+    pub(super) last_sequence: i32,
 }
 
 /// The number `count` records after `sequence`; after [`i32::MAX`] comes 0.
-pub const fn sequence_plus(sequence: i32, count: u32) -> i32 {
+pub(super) const fn sequence_plus(sequence: i32, count: u32) -> i32 {
     ((sequence as i64 + count as i64) % (i32::MAX as i64 + 1)) as i32
 }
 
 /// Where a batch of the window stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Remembered {
+pub(super) struct Remembered {
     /// The number of its first record.
-    pub base_sequence: i32,
+    pub(super) base_sequence: i32,
     /// The number of its last record, inclusive.
-    pub last_sequence: i32,
+    pub(super) last_sequence: i32,
     /// The offset of its first record.
-    pub base_offset: Offset,
+    pub(super) base_offset: Offset,
     /// Its entry in the log.
-    pub index: LogIndex,
+    pub(super) index: LogIndex,
 }
 
 impl Remembered {
     /// What is remembered of a batch.
-    pub const fn of(numbered: &Numbered, base_offset: Offset, index: LogIndex) -> Self {
+    pub(super) const fn of(numbered: &Numbered, base_offset: Offset, index: LogIndex) -> Self {
         let Numbered { base_sequence, last_sequence, .. } = *numbered;
         Self { base_sequence, last_sequence, base_offset, index }
     }
@@ -76,14 +76,14 @@ impl Remembered {
 
 /// A producer's current epoch and its last batches in it, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Window {
+pub(super) struct Window {
     epoch: i16,
     batches: VecDeque<Remembered>,
 }
 
 /// What is to be done with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// It comes next: append it.
     Next,
     /// It is in the log already, here.
@@ -102,24 +102,14 @@ pub enum Verdict {
 
 impl Window {
     /// The window after the first batch known of a producer.
-    pub fn opened_by(epoch: i16, batch: Remembered) -> Self {
+    pub(super) fn opened_by(epoch: i16, batch: Remembered) -> Self {
         let mut batches = VecDeque::with_capacity(WINDOW);
         batches.push_back(batch);
         Self { epoch, batches }
     }
 
-    /// The epoch of all its batches.
-    pub fn epoch(&self) -> i16 {
-        self.epoch
-    }
-
-    /// The batches, oldest first.
-    pub fn batches(&self) -> impl DoubleEndedIterator<Item = &Remembered> {
-        self.batches.iter()
-    }
-
     /// Takes in the next batch. Another epoch begins a new window.
-    pub fn push(&mut self, epoch: i16, batch: Remembered) {
+    pub(super) fn push(&mut self, epoch: i16, batch: Remembered) {
         if epoch != self.epoch {
             self.epoch = epoch;
             self.batches.clear();
@@ -131,7 +121,7 @@ impl Window {
     }
 
     /// What is to be done with a batch of this producer.
-    pub fn judge(&self, batch: &Numbered) -> Verdict {
+    pub(super) fn judge(&self, batch: &Numbered) -> Verdict {
         if batch.epoch < self.epoch {
             return Verdict::StaleEpoch { current: self.epoch };
         }
@@ -144,7 +134,9 @@ impl Window {
         // From the newest on: numbers come round again after 2^31 records.
         match self.batches.iter().rev().find(same) {
             Some(seen) => Verdict::Duplicate(*seen),
-            None => next_is(self.batches.back().map_or(0, |last| sequence_plus(last.last_sequence, 1)), batch),
+            None => {
+                next_is(self.batches.back().map_or(0, |last| sequence_plus(last.last_sequence, 1)), batch)
+            }
         }
     }
 }
@@ -155,7 +147,7 @@ fn next_is(expected: i32, batch: &Numbered) -> Verdict {
 
 /// The committed windows of all producers of a partition.
 #[derive(Clone, Debug)]
-pub struct ProducerTable {
+pub(super) struct ProducerTable {
     capacity: usize,
     windows: HashMap<ProducerId, Window>,
     /// Producers by the entry of their last batch. Each entry has one producer, so no two share an index.
@@ -170,28 +162,24 @@ impl Default for ProducerTable {
 
 impl ProducerTable {
     /// An empty table of at most `capacity` producers; at least one is kept.
-    pub fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         Self { capacity: capacity.max(1), windows: HashMap::new(), by_age: BTreeMap::new() }
     }
 
     /// How many producers are remembered.
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
         self.windows.len()
     }
 
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.windows.is_empty()
-    }
-
     /// What is remembered of a producer.
-    pub fn window(&self, producer: ProducerId) -> Option<&Window> {
+    pub(super) fn window(&self, producer: ProducerId) -> Option<&Window> {
         self.windows.get(&producer)
     }
 
     /// Takes in a committed batch, which must lie after all earlier ones. When there are too many producers, the one
     /// whose last batch is the oldest is forgotten.
-    pub fn note(&mut self, batch: &Numbered, base_offset: Offset, index: LogIndex) {
+    pub(super) fn note(&mut self, batch: &Numbered, base_offset: Offset, index: LogIndex) {
         let remembered = Remembered::of(batch, base_offset, index);
         match self.windows.get_mut(&batch.producer) {
             Some(window) => {
@@ -240,7 +228,9 @@ mod tests {
         let table = noted(&sent);
         assert_eq!(judged(&table, sent[0]), Verdict::OutOfOrder { expected: 60 });
         for (at, again) in sent.iter().enumerate().skip(1) {
-            let Verdict::Duplicate(seen) = judged(&table, *again) else { panic!("batch {at} is not recognised") };
+            let Verdict::Duplicate(seen) = judged(&table, *again) else {
+                panic!("batch {at} is not recognised")
+            };
             assert_eq!(seen.base_offset.as_i64(), (at as i64 + 1) * 100);
         }
         assert_eq!(judged(&table, batch(1, 0, 60, 1)), Verdict::Next);
@@ -253,7 +243,7 @@ mod tests {
         assert_eq!(sequence_plus(i32::MAX, 1), 0);
         assert_eq!(sequence_plus(i32::MAX - 1, 3), 1);
         let table = noted(&[batch(1, 0, i32::MAX - 1, 3)]);
-        assert_eq!(judged(&table, batch(1, 0, 2, 1)), Verdict::Next);
+        assert_eq!(judged(&table, batch(1, 0, 1, 1)), Verdict::Next);
         assert!(matches!(judged(&table, batch(1, 0, i32::MAX - 1, 3)), Verdict::Duplicate(_)));
         let table = noted(&[batch(1, 0, i32::MAX, 1)]);
         assert_eq!(judged(&table, batch(1, 0, 0, 4)), Verdict::Next);

@@ -51,7 +51,13 @@ impl Partition {
         }
     }
 
-    async fn collect(&self, from: Offset, limit: ReadLimit, until: Offset, within: Stretch) -> Result<Vec<Bytes>, ReadError> {
+    async fn collect(
+        &self,
+        from: Offset,
+        limit: ReadLimit,
+        until: Offset,
+        within: Stretch,
+    ) -> Result<Vec<Bytes>, ReadError> {
         let mut basket = Basket::new(from, until, limit, within.from.base_offset);
         let mut next = within.from.index;
         while next <= within.last && !basket.full {
@@ -116,7 +122,8 @@ impl Basket {
     }
 
     fn fits(&self, bytes: usize) -> bool {
-        let first_in_any_case = matches!(self.limit, ReadLimit::AtLeastOneBatch(_)) && self.batches.is_empty();
+        let first_in_any_case =
+            matches!(self.limit, ReadLimit::AtLeastOneBatch(_)) && self.batches.is_empty();
         first_in_any_case || bytes <= self.room()
     }
 
@@ -124,7 +131,8 @@ impl Basket {
         if self.full || entry.kind != EntryKind::Batch {
             return;
         }
-        let Some(facts) = BatchFacts::of(&entry.payload).filter(|facts| facts.base_offset == self.next) else {
+        let Some(facts) = BatchFacts::of(&entry.payload).filter(|facts| facts.base_offset == self.next)
+        else {
             return;
         };
         self.next = facts.end();
@@ -137,5 +145,135 @@ impl Basket {
         }
         self.bytes += entry.payload.len();
         self.batches.push(entry.payload.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use raft_core::{Configuration, GroupId, LogId, Term};
+    use raft_net::{Body, Prepared, StateMachine};
+    use raft_wal::{Fs, Options, RealFs, Wal};
+
+    use super::*;
+    use crate::partition::PartitionMachine;
+    use crate::record::sample::{self, Sample};
+
+    /// A partition over a real log, with batches of these record counts and value sizes; a no-op where the count is 0.
+    /// The last `uncommitted` entries are not applied. Also answers the batches with the offset after each.
+    fn partition(
+        dir: &std::path::Path,
+        entries: &[(usize, usize)],
+        uncommitted: usize,
+        tail_cache_bytes: u64,
+    ) -> (Partition, Vec<(Offset, Bytes)>, PartitionMachine) {
+        let fs = Arc::new(RealFs::new());
+        let options = Options { tail_cache_bytes, ..Options::default() };
+        let (mut wal, _) = Wal::open(fs.clone(), dir, options).expect("a new log");
+        let group = GroupId::new(1, 1);
+        let mut machine = PartitionMachine::new(10);
+        let mut batch = wal.batch();
+        batch.create(group, &Configuration::none(), Bytes::new());
+        let mut log = Vec::new();
+        let mut committed = Vec::new();
+        for (at, (records, size)) in (1..).zip(entries) {
+            let id = LogId::new(Term::new(1), LogIndex::new(at));
+            let sample =
+                Sample { timestamps: vec![at as i64; *records], value: vec![7; *size], ..Sample::default() };
+            let body = match records {
+                0 => Body::Noop,
+                _ => match machine.prepare(id, sample::batch(&sample)) {
+                    Prepared::Append(bytes) => Body::Batch(bytes),
+                    other => panic!("not appended: {other:?}"),
+                },
+            };
+            machine.appended(id, &body);
+            let (kind, payload) = match &body {
+                Body::Batch(bytes) => (EntryKind::Batch, bytes.clone()),
+                _ => (EntryKind::Noop, Bytes::new()),
+            };
+            batch.append(group, Entry { id, kind, payload });
+            if at as usize + uncommitted <= entries.len()
+                && let Body::Batch(bytes) = &body
+            {
+                committed.push((machine.appended_end(), bytes.clone()));
+            }
+            log.push((id, body));
+        }
+        let submitted = wal.submit(batch).expect("a good batch");
+        submitted.requests.iter().for_each(|request| fs.execute(request).expect("a working disk"));
+        wal.completed(submitted.round);
+        for (id, body) in log.iter().take(entries.len().saturating_sub(uncommitted)) {
+            machine.apply(*id, body);
+        }
+        let reader = wal.reader(group).expect("the group");
+        (Partition::new(machine.watch(), machine.state(), reader), committed, machine)
+    }
+
+    fn wait<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(work)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn a_read_answers_the_whole_batches_from_the_one_that_holds_the_offset_on(
+            entries in proptest::collection::vec((0usize..4, 0usize..30_000), 1..40),
+            uncommitted in 0usize..3,
+            in_memory: bool,
+            reads in proptest::collection::vec((0i64..130, 0usize..200_000, any::<bool>()), 8),
+        ) {
+            let dir = tempfile::tempdir().expect("a directory");
+            let cache = if in_memory { 1 << 30 } else { 0 };
+            let (partition, committed, _machine) = partition(dir.path(), &entries, uncommitted, cache);
+            let high_watermark = committed.last().map_or(Offset::ZERO, |(end, _)| *end);
+            for (from, most, at_least_one) in reads {
+                let from = Offset::new(from);
+                let limit = if at_least_one { ReadLimit::AtLeastOneBatch(most) } else { ReadLimit::AtMost(most) };
+                let read = wait(partition.read(from, limit));
+                if from > high_watermark {
+                    let refused = matches!(read, Err(PartitionError::OffsetOutOfRange { .. }));
+                    prop_assert!(refused);
+                    continue;
+                }
+                let mut expected = Vec::new();
+                let mut bytes = 0;
+                for (_, batch) in committed.iter().filter(|(end, _)| *end > from) {
+                    bytes += batch.len();
+                    if bytes > most && !(at_least_one && expected.is_empty()) {
+                        break;
+                    }
+                    expected.push(batch.clone());
+                }
+                prop_assert_eq!(read, Ok(expected));
+            }
+        }
+    }
+
+    #[test]
+    fn no_record_before_the_hint_is_as_new_as_the_time_asked_for() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let entries = vec![(1, 20_000); 40];
+        let (partition, _, _machine) = partition(dir.path(), &entries, 0, 1 << 20);
+        // The batch at offset `n` has the time `n + 1`.
+        assert_eq!(partition.search_hint(0), Offset::ZERO);
+        for time in 1..=40 {
+            let hint = partition.search_hint(time).as_i64();
+            assert!(hint < time && hint >= time - 5, "hint {hint} for {time}");
+        }
+        assert_eq!(partition.search_hint(41), Offset::new(40));
+    }
+
+    #[test]
+    fn the_epoch_of_a_record_is_the_term_in_which_it_was_appended() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (partition, _, _machine) = partition(dir.path(), &[(0, 0), (3, 1), (2, 1)], 1, 0);
+        let first = crate::record::LeaderEpoch::from_term(Term::new(1));
+        assert_eq!(partition.state().epoch_at(Offset::new(2)), Some(first));
+        assert_eq!(
+            partition.state().epoch_at(Offset::new(3)),
+            None,
+            "above the high watermark nothing is said"
+        );
     }
 }

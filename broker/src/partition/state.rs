@@ -27,11 +27,11 @@ struct Inner {
 
 /// Where to read from, and how far it is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stretch {
+pub(super) struct Stretch {
     /// A batch at or a little before the one asked for.
-    pub(crate) from: Place,
+    pub(super) from: Place,
     /// The entry of the newest committed batch, inclusive.
-    pub(crate) last: LogIndex,
+    pub(super) last: LogIndex,
 }
 
 impl PartitionState {
@@ -46,13 +46,13 @@ impl PartitionState {
         (offset < inner.end).then(|| inner.epochs.at(offset))?
     }
 
-    pub(crate) fn note_epoch(&self, epoch: LeaderEpoch) {
+    pub(super) fn note_epoch(&self, epoch: LeaderEpoch) {
         let mut inner = self.lock();
         let end = inner.end;
         inner.epochs.note(epoch, end);
     }
 
-    pub(crate) fn note_batch(&self, batch: &Placed) {
+    pub(super) fn note_batch(&self, batch: &Placed) {
         let mut inner = self.lock();
         let place = Place { base_offset: batch.facts.base_offset, index: batch.index };
         inner.index.note(place, batch.facts.bytes, batch.facts.max_timestamp);
@@ -60,7 +60,7 @@ impl PartitionState {
     }
 
     /// Where to find the batch that holds `offset`; `None` at and above the high watermark.
-    pub(crate) fn stretch(&self, offset: Offset) -> Option<Stretch> {
+    pub(super) fn stretch(&self, offset: Offset) -> Option<Stretch> {
         let inner = self.lock();
         if offset >= inner.end {
             return None;
@@ -70,7 +70,7 @@ impl PartitionState {
 
     /// No record before the offset returned has a timestamp of `timestamp` (milliseconds) or later. The high
     /// watermark when no record has.
-    pub(crate) fn search_hint(&self, timestamp: i64) -> Offset {
+    pub(super) fn search_hint(&self, timestamp: i64) -> Offset {
         let inner = self.lock();
         inner.index.before_timestamp(timestamp).map_or(inner.end, |place| place.base_offset)
     }

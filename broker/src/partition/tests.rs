@@ -79,16 +79,23 @@ impl Twin {
         let append = Expected::Append { base_offset: self.base_offset(self.log.len()) };
         let refused = |why| Expected::Answer(Answer::Refused(why));
         let remembered = self.remembered();
-        let Some(before) = remembered.get(&batch.producer).filter(|_| batch.producer >= 0) else { return append };
+        let Some(before) = remembered.get(&batch.producer).filter(|_| batch.producer >= 0) else {
+            return append;
+        };
         let (_, last) = *before.last().expect("no producer is remembered for nothing");
         let producer = batch.producer;
         if batch.epoch < last.epoch {
-            return refused(BatchRefusal::StaleProducerEpoch { producer, current: last.epoch, found: batch.epoch });
+            return refused(BatchRefusal::StaleProducerEpoch {
+                producer,
+                current: last.epoch,
+                found: batch.epoch,
+            });
         }
         if batch.epoch == last.epoch {
             let window = before.iter().rev().take_while(|(_, sent)| sent.epoch == last.epoch).take(5);
             for (position, sent) in window {
-                if sent.base_sequence == batch.base_sequence && sent.last_sequence() == batch.last_sequence() {
+                if sent.base_sequence == batch.base_sequence && sent.last_sequence() == batch.last_sequence()
+                {
                     let base_offset = self.base_offset(*position);
                     return if *position < self.applied {
                         Expected::Answer(Answer::Appended { base_offset })
@@ -193,14 +200,26 @@ fn as_expected(prepared: &Prepared, term: Term) -> Expected {
 #[derive(Clone, Debug)]
 enum Step {
     /// A batch of a producer (-1: not idempotent) in an epoch, with its sequence so far from the next one.
-    Produce { producer: i64, epoch: i16, ahead: i32, records: u32 },
+    Produce {
+        producer: i64,
+        epoch: i16,
+        ahead: i32,
+        records: u32,
+    },
     /// The batch that the producer sent so many batches ago, once more.
-    Repeat { producer: i64, ago: usize },
+    Repeat {
+        producer: i64,
+        ago: usize,
+    },
     /// A leader's first entry, of a new term.
     Noop,
     /// Drops up to so many entries that are not applied.
-    Truncate { entries: usize },
-    Apply { entries: usize },
+    Truncate {
+        entries: usize,
+    },
+    Apply {
+        entries: usize,
+    },
     /// From here on another replica leads.
     Replay,
 }
@@ -226,7 +245,8 @@ fn batch_of(step: &Step, sent: &mut BTreeMap<i64, Vec<Sent>>) -> Option<Sent> {
             let before = sent.entry(producer).or_default();
             let last = before.iter().rev().find(|sent| sent.epoch == epoch);
             let next = last.map_or(0, |sent| sequence_plus(sent.last_sequence(), 1));
-            let base_sequence = (i64::from(next) + i64::from(ahead)).rem_euclid(i64::from(i32::MAX) + 1) as i32;
+            let base_sequence =
+                (i64::from(next) + i64::from(ahead)).rem_euclid(i64::from(i32::MAX) + 1) as i32;
             let batch = Sent { producer, epoch, base_sequence, records };
             before.push(batch);
             Some(batch)
@@ -350,7 +370,11 @@ fn a_leader_serves_from_the_first_committed_entry_of_its_own_term_on() {
     assert_eq!(view.borrow().leadership, Leadership::Elected(epoch));
     replica.noop();
     replica.apply_one();
-    assert_eq!(view.borrow().leadership, Leadership::Elected(epoch), "the entry of an earlier term is not enough");
+    assert_eq!(
+        view.borrow().leadership,
+        Leadership::Elected(epoch),
+        "the entry of an earlier term is not enough"
+    );
     assert_eq!(view.borrow().high_watermark, Offset::new(4));
     replica.apply_one();
     assert_eq!(view.borrow().leadership, Leadership::Serving(epoch));

@@ -13,6 +13,7 @@ use raft_core::{Configuration, GroupId, NodeId, ReplicaId, Time};
 use raft_wal::{ClusterId, IdentityError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use crate::formation::{Formation, Trouble, Verdict};
 use crate::frame::Frame;
@@ -21,12 +22,12 @@ use crate::handshake::Hello;
 use crate::machine::StateMachine;
 use crate::node::{Node, Output, Ticket};
 use crate::outcome::{Outcome, Refusal};
+use crate::runtime::StartError;
 use crate::runtime::counters::count;
 use crate::runtime::dial;
 use crate::runtime::disk::{Batch, DiskFailure, DiskHooks, DiskThread, Failed};
 use crate::runtime::link::{AbortOnDrop, Event, Outbox};
 use crate::runtime::shared::Shared;
-use crate::runtime::StartError;
 
 /// So many inputs are taken before the node acts on them.
 const BURST: usize = 1024;
@@ -124,13 +125,15 @@ impl Driver {
         })
     }
 
-    /// Opens the root group if the node belongs to its cluster already. `is_on_disk`: whether it has a log here.
+    /// Opens the root group if the node belongs to its cluster already, and shows on the board how things stand.
+    /// `is_on_disk`: whether the root group has a log here.
     pub(crate) fn begin(&mut self, is_on_disk: bool) -> Result<(), OpenGroupError> {
-        if self.formation.is_some() {
-            return Ok(());
+        if self.formation.is_none() {
+            let genesis = if is_on_disk { None } else { Some(Configuration::none()) };
+            self.open_root(genesis)?;
         }
-        let genesis = if is_on_disk { None } else { Some(Configuration::none()) };
-        self.open_root(genesis)
+        self.publish();
+        Ok(())
     }
 
     /// Calls this node from now on, if it is for this one to call.
@@ -141,7 +144,8 @@ impl Driver {
             return;
         }
         let formed = self.is_formed.subscribe();
-        let task = tokio::spawn(dial::keep_calling(node, address.clone(), self.shared.clone(), formed));
+        let calling = dial::keep_calling(node, address.clone(), self.shared.clone(), formed);
+        let task = tokio::spawn(calling.instrument(self.shared.span.clone()));
         self.calls.insert(node, Call { address, _task: AbortOnDrop(task) });
     }
 
@@ -163,6 +167,10 @@ impl Driver {
         };
         listening.abort();
         let _ = listening.await;
+        asks.close();
+        while let Ok(ask) = asks.try_recv() {
+            self.refuse(ask);
+        }
         self.finish(end).await;
     }
 
@@ -378,6 +386,20 @@ impl Driver {
             }
             Ask::AddPeer { node, address } => self.add_peer(node, address),
             Ask::Stop { answer } => self.stop(Some(answer)),
+        }
+    }
+
+    /// Ends an ask that came too late.
+    fn refuse(&mut self, ask: Ask) {
+        match ask {
+            Ask::Open { answer, .. } => {
+                let _ = answer.send(Err(OpenGroupError::Stopping));
+            }
+            Ask::Submit { answer, .. } | Ask::Propose { answer, .. } | Ask::Query { answer, .. } => {
+                let _ = answer.send(Outcome::Refused(Refusal::Stopping));
+            }
+            Ask::Stop { answer } => self.stop(Some(answer)),
+            Ask::Remove { .. } | Ask::AddPeer { .. } => {}
         }
     }
 

@@ -20,6 +20,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
+use tracing::Instrument;
 
 use crate::codec::{DecodeError, Decoder, encode};
 use crate::frame::{Content, Frame};
@@ -96,7 +97,8 @@ struct Gauge {
 
 impl Gauge {
     fn is_half_full(&self) -> bool {
-        self.frames.load(Ordering::SeqCst) > QUEUE_FRAMES / 2 || self.bytes.load(Ordering::SeqCst) > QUEUE_BYTES / 2
+        self.frames.load(Ordering::SeqCst) > QUEUE_FRAMES / 2
+            || self.bytes.load(Ordering::SeqCst) > QUEUE_BYTES / 2
     }
 }
 
@@ -230,7 +232,8 @@ pub(crate) async fn run(stream: TcpStream, peer: ReplicaId, address: SocketAddr,
     }
     count(&shared.counters.connections);
     tracing::info!(%peer, %address, "connected");
-    let mut writer = AbortOnDrop(tokio::spawn(write_frames(write, queue, shared.clone())));
+    let mut writer =
+        AbortOnDrop(tokio::spawn(write_frames(write, queue, shared.clone()).instrument(shared.span.clone())));
     let end = tokio::select! {
         end = read_frames(read, serial, node, shared) => end,
         end = &mut writer.0 => end.unwrap_or(End::Replaced),

@@ -11,11 +11,12 @@ use raft_core::NodeId;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::handshake::{Greeting, Purpose, Refusal, RefusalReason};
+use crate::runtime::greet;
 use crate::runtime::link::{self, Event};
 use crate::runtime::shared::Shared;
-use crate::runtime::greet;
 
 /// The most accepted connections at a time, inclusive.
 pub(crate) const MAX_CONNECTIONS: usize = 1024;
@@ -41,11 +42,12 @@ pub(crate) async fn listen(listener: TcpListener, shared: Arc<Shared>) {
         };
         match places.clone().try_acquire_owned() {
             Ok(place) => {
-                let shared = shared.clone();
-                open.spawn(async move {
+                let (shared, span) = (shared.clone(), shared.span.clone());
+                let serving = async move {
                     serve(&shared, stream, from).await;
                     drop(place);
-                });
+                };
+                open.spawn(serving.instrument(span));
             }
             Err(_) => refuse(&shared, &stream, from),
         }

@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) events: mpsc::Sender<Event>,
     /// A permit for each byte of a frame on its way to the node's task.
     pub(crate) inbox: Arc<Semaphore>,
+    /// Names the node in the log: several may run in one process.
+    pub(crate) span: tracing::Span,
     /// Wakes the node's task when a peer's queue has room again.
     pub(crate) room: Arc<Notify>,
     serials: AtomicU64,
@@ -64,7 +66,9 @@ impl Shared {
         let voters = me.genesis.iter().flatten().map(|voter| (voter.node, voter.disk)).collect();
         let mut standing = Standing { me, policy, voters, live: BTreeMap::new() };
         standing.know();
+        let span = tracing::info_span!(parent: None, "node", id = %standing.me.replica.node);
         Self {
+            span,
             membership,
             counters,
             events,

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use raft_core::{GroupId, LogId, NodeId};
 use raft_net::{
-    Body, Consistency, Membership, NodeConfig, NodeHandle, Outcome, StartError, StateMachine, start,
+    Body, Consistency, DiskFailure, DiskHooks, Membership, NodeConfig, NodeHandle, Outcome, StartError,
+    StateMachine, start_on,
 };
 
 /// Nothing here takes longer unless it is broken.
@@ -44,6 +46,12 @@ pub fn command(number: u64) -> Bytes {
 
 pub fn id(node: u64) -> NodeId {
     NodeId::new(node)
+}
+
+/// Starts a node whose disk's failure does not end the process, with it all tests.
+pub async fn run(config: NodeConfig) -> Result<(NodeHandle, SocketAddr), StartError> {
+    let on_error = Arc::new(|failure: &DiskFailure| eprintln!("disk: {failure}"));
+    start_on(config, Box::new(Counter::default()), DiskHooks { on_error, ..DiskHooks::default() }).await
 }
 
 /// A cluster's founders, each with a port and a directory that outlives its runs.
@@ -89,7 +97,7 @@ impl Cluster {
     }
 
     pub async fn try_start(&self, node: u64) -> Result<NodeHandle, StartError> {
-        start(self.config(node), Box::new(Counter::default())).await.map(|(handle, _)| handle)
+        run(self.config(node)).await.map(|(handle, _)| handle)
     }
 
     pub async fn start_all(&self) -> Vec<NodeHandle> {

@@ -38,12 +38,16 @@ pub(crate) struct Oracle {
     images: BTreeMap<(NodeId, GroupId), Image>,
     claims: Claims,
     pub(crate) clients: Clients,
-    /// A law that is not enforced, so that others can show what they are worth.
-    pub(crate) blind: Vec<Law>,
+    blind: Vec<Law>,
     news: Vec<News>,
 }
 
 impl Oracle {
+    /// An oracle that does not enforce some laws, so that the others can show what they are worth.
+    pub(crate) fn new(blind: Vec<Law>) -> Self {
+        Self { blind, ..Self::default() }
+    }
+
     /// A group exists, with these voters, whose log directory is `wal_dir` on each disk.
     pub(crate) fn add_group(&mut self, group: GroupId, voters: &[ReplicaId], wal_dir: &Path) {
         self.truths.insert(group, Truth::new(group, voters.iter().map(|voter| voter.node).collect()));

