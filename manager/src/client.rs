@@ -29,6 +29,9 @@ use crate::placement::{PlacementError, place};
 /// How long a request is tried unless [`ManagerClient::with_patience`] says otherwise.
 pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
 
+/// The longest patience that is heeded, inclusive.
+pub const MAX_PATIENCE: Duration = Duration::from_secs(3600);
+
 /// Asks the managers for changes, and reads the metadata. Cheap to clone.
 #[derive(Clone)]
 pub struct ManagerClient {
@@ -110,10 +113,11 @@ impl ManagerClient {
         Self { handle, view, patience: DEFAULT_PATIENCE }
     }
 
-    /// The same client with another patience: how long a request is tried before its outcome is given up on.
+    /// The same client with another patience: how long a request is tried before its outcome is given up on, at
+    /// most [`MAX_PATIENCE`].
     #[must_use]
     pub fn with_patience(&self, patience: Duration) -> Self {
-        Self { patience, ..self.clone() }
+        Self { patience: patience.min(MAX_PATIENCE), ..self.clone() }
     }
 
     /// The metadata as this node has applied it. For waiting, clone it.

@@ -1,6 +1,7 @@
 //! The flags and exit codes of the `manager` binary, which are a contract.
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Output, Stdio};
 
 fn manager(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_manager"));
@@ -64,4 +65,29 @@ fn help_shows_an_example_on_standard_output() {
     assert_eq!(output.status.code(), Some(0));
     let help = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(help.contains("manager serve --id 101 --listen 127.0.0.1:7101"), "{help}");
+}
+
+#[test]
+fn a_manager_says_when_it_is_ready_and_stops_cleanly_on_sigterm() {
+    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    let mut running = Command::new(env!("CARGO_BIN_EXE_manager"))
+        .args(["serve", "--id", "101", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+        .args(["--managers", "101=127.0.0.1:7101", "--data"])
+        .arg(dir.path().join("data"))
+        .env("RUST_LOG", "off")
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary of this package can be run");
+    let mut stderr = BufReader::new(running.stderr.take().expect("stderr is piped"));
+    let mut ready = String::new();
+    stderr.read_line(&mut ready).expect("a line comes or the process ends");
+    let killed = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", running.id())).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).expect("the rest of the log is text");
+    let status = running.wait().expect("the process can be waited for");
+    assert!(ready.starts_with("manager 101 is ready: peers on 127.0.0.1:"), "{ready}{rest}");
+    assert!(ready.contains("http://127.0.0.1:"), "{ready}");
+    assert_eq!(status.code(), Some(0), "{rest}");
+    assert!(rest.contains("manager 101 is stopping"), "{rest}");
 }

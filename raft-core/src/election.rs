@@ -10,12 +10,21 @@ use crate::effect::HardState;
 use crate::id::{LogId, NodeId, ReplicaId, Time};
 use crate::message::{Message, PreVote, PreVoteReply, Vote, VoteReply};
 use crate::raft::{Raft, jitter};
-use crate::role::{Candidate, Follower, PreCandidate, Role};
+use crate::role::{Candidate, PreCandidate, Role};
 
 impl Raft {
     /// Asks the other voters whether an election could be won.
     pub(crate) fn start_pre_vote(&mut self, now: Time) {
         if !self.configuration.is_voter(self.me) {
+            return;
+        }
+        let retry_at = self.candidate_deadline(now);
+        if let Role::Candidate(candidate) = &mut self.role
+            && !self.durability.hard_state_is_durable()
+        {
+            // The election has not begun: our own vote is still on its way to a slow disk. Another term now would
+            // only put another write behind it, and so for ever.
+            candidate.retry_at = retry_at;
             return;
         }
         self.fail_all_reads();
@@ -78,12 +87,16 @@ impl Raft {
             return; // The last term there is. Reached only by a peer that lies about its term.
         }
         self.set_hard_state(HardState { term, vote: Some(self.me) });
-        let half = self.options.election_timeout / 2;
-        let retry_at = now.after(half).after(jitter(&mut self.rng, half));
+        let retry_at = self.candidate_deadline(now);
         self.role = Role::Candidate(Candidate { granted: Vec::new(), retry_at });
         self.announce();
         self.ask_voters(Message::Vote(Vote { term, last: self.log.last_id() }));
         self.count_votes(now);
+    }
+
+    fn candidate_deadline(&mut self, now: Time) -> Time {
+        let half = self.options.election_timeout / 2;
+        now.after(half).after(jitter(&mut self.rng, half))
     }
 
     pub(crate) fn on_vote(&mut self, now: Time, from: ReplicaId, m: Vote) {
@@ -97,9 +110,13 @@ impl Raft {
         let granted = m.term == self.hard_state.term && is_free && self.is_up_to_date(m.last);
         if granted {
             self.set_hard_state(HardState { term: m.term, vote: Some(from) });
+            if matches!(self.role, Role::PreCandidate(_)) {
+                // Whoever has its vote is not stood against at once.
+                self.become_follower(now, m.term, None);
+            }
             let campaign_at = self.election_deadline(now);
-            if let Role::Follower(Follower { campaign_at: at, .. }) = &mut self.role {
-                *at = campaign_at;
+            if let Role::Follower(follower) = &mut self.role {
+                follower.campaign_at = campaign_at;
             }
         }
         let reply = VoteReply { term: self.hard_state.term, granted };

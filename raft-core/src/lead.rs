@@ -160,7 +160,11 @@ impl Raft {
                 if progress.refusal_is_current(prev) && self.log.contains(prev) {
                     let below = prev.index.prev();
                     let agree = self.log.floor_by_term(hint).index.min(below);
-                    progress.probe_from(agree.next());
+                    // Below what it has acknowledged it lost what it had: asking again at once would never end.
+                    // The heartbeat will ask again.
+                    if agree >= progress.matched {
+                        progress.probe_from(agree.next());
+                    }
                 }
             }
         }

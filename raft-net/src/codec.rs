@@ -740,6 +740,24 @@ mod tests {
         }
     }
 
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn the_frame_drawn_in_the_description_of_the_format_is_what_is_sent() {
+        let Message::Append(request) = one_entry() else { panic!("an append") };
+        let id = LogId::new(Term::new(2), LogIndex::new(5));
+        let entries = vec![Entry { id, kind: EntryKind::Command, payload: Bytes::from_static(b"hi") }];
+        let content = Content::Raft { message: Message::Append(request), entries };
+        let pieces = encode(&Frame { content, ..ping() }).unwrap();
+        let (fixed, header) = pieces[0].split_at(FIXED_BYTES);
+        let drawn = "3c000000edf9e6a80100000000000000000000000100000000000000020000000000000012000000";
+        assert_eq!(hex(fixed), drawn);
+        assert_eq!(hex(header), "04020104010205050000010202acd5ccc40d");
+        assert_eq!(&pieces[1][..], b"hi");
+    }
+
     #[test]
     fn payloads_are_passed_on_without_a_copy() {
         let command = Bytes::from(vec![7; 1000]);

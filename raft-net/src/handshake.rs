@@ -215,7 +215,7 @@ impl Greeting {
             return Err(GreetingError::Version { found: version });
         }
         let declared = usize::from(u16::from_le_bytes([l0, l1]));
-        if declared > MAX_BYTES || declared < REFUSAL_BYTES + CRC_BYTES {
+        if !(REFUSAL_BYTES + CRC_BYTES..=MAX_BYTES).contains(&declared) {
             return Err(GreetingError::Length { declared });
         }
         Ok(declared)
@@ -590,6 +590,26 @@ mod tests {
             let refused_by_crc = matches!(Greeting::decode(&bytes), Err(GreetingError::Crc { .. }));
             prop_assert!(!refused_by_crc);
         }
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn the_hello_drawn_in_the_description_of_the_format_is_what_is_sent() {
+        let hello = Hello { cluster: None, genesis: None, purpose: Purpose::Form, ..formed(1) };
+        assert_eq!(
+            hex(&Greeting::Hello(hello).encode()),
+            concat!(
+                "464c4f5401003c00",
+                "01020000878dcb2b",
+                "0100000000000000",
+                "65000000000000000000000000000000",
+                "00000000000000000000000000000000",
+                "dc41c485"
+            )
+        );
     }
 
     #[test]

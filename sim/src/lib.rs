@@ -1,6 +1,6 @@
 //! wip
 #![forbid(unsafe_code)]
-mod disk;
+pub mod disk;
 mod host;
 mod machine;
 mod mutant;
@@ -8,7 +8,7 @@ mod network;
 mod oracle;
 mod plan;
 mod report;
-mod rng;
+pub mod rng;
 mod trace;
 mod world;
 

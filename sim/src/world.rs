@@ -435,7 +435,8 @@ impl World {
                         self.trace.event(now, id.as_u64(), "lead", Some(group), term.as_u64(), || format!("t{term}"));
                     }
                 }
-                self.oracle.shown(id, group, shown)?;
+                let commit = process.node.core(group).map(raft_core::Raft::commit);
+                self.oracle.shown(id, group, shown, commit)?;
             }
             self.oracle.stepped(id, &process.node)?;
             if process.node.publish(&mut process.board) {

@@ -13,7 +13,7 @@ from kafka import TopicPartition as Partition
 import text
 import verify
 from clients import PythonProducer, read_all, read_all_with_kcat
-from cluster import NOT_YET
+from cluster import KCAT_EAGER, NOT_YET
 from stage import binary, run
 from until import until
 
@@ -44,7 +44,8 @@ class Dev:
         return self
 
     def _three_brokers(self):
-        listed = run(["kcat", "-b", f"127.0.0.1:{self.base}", "-L", "-m", "2"], within=10, check=True).stdout
+        listed = run(["kcat", "-b", f"127.0.0.1:{self.base}", "-L", "-m", "2", *KCAT_EAGER], within=10,
+                     check=True).stdout
         return " 3 brokers:" in listed
 
     def interrupt(self):

@@ -15,8 +15,8 @@ mod backend;
 mod codec;
 mod connection;
 mod error_code;
-//cfgtest
-//mod fake;
+#[cfg(test)]
+mod fake;
 mod fetch_response;
 mod frame;
 mod gather;
@@ -28,8 +28,8 @@ mod produce_request;
 mod produce_response;
 mod reply;
 mod server;
-//cfgtest
-//mod tests;
+#[cfg(test)]
+mod tests;
 mod topic_name;
 mod wire;
 

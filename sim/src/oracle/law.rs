@@ -114,4 +114,4 @@ impl fmt::Display for Breach {
 }
 
 /// What a check comes to.
-pub type Checked = Result<(), Breach>;
+pub(crate) type Checked = Result<(), Breach>;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use raft_core::{GroupId, NodeId, ReplicaId};
+use raft_core::{GroupId, LogIndex, NodeId, ReplicaId};
 use raft_net::Outcome;
 use raft_net::frame::{Content, Frame};
 use raft_net::node::{Node, Ticket};
@@ -24,7 +24,8 @@ mod law;
 mod truth;
 
 pub(crate) use clients::Asked;
-pub use law::{Breach, Checked, Law};
+pub use law::{Breach, Law};
+pub(crate) use law::Checked;
 
 use claims::{Claims, Speaker};
 use clients::Clients;
@@ -126,8 +127,15 @@ impl Oracle {
         self.clients.died(node, life);
     }
 
-    /// A state machine was shown something.
-    pub(crate) fn shown(&mut self, node: NodeId, group: GroupId, shown: Shown) -> Checked {
+    /// A state machine was shown something. By the end of the step its core takes its log for committed up to
+    /// `commit`.
+    pub(crate) fn shown(
+        &mut self,
+        node: NodeId,
+        group: GroupId,
+        shown: Shown,
+        commit: Option<LogIndex>,
+    ) -> Checked {
         let Some(truth) = self.truths.get_mut(&group) else { return Ok(()) };
         let checked = match shown {
             Shown::Appended { id, content, operation } => truth.appended(node, id, content, operation),
@@ -135,8 +143,9 @@ impl Oracle {
             Shown::Role(state) => truth.role_changed(node, state),
             Shown::Applied { id, content, operation, digest } => {
                 let applied = operation.map_or(Ok(()), |operation| self.clients.applied(group, node, operation));
+                let commit = commit.unwrap_or(id.index).max(id.index);
                 applied
-                    .and_then(|()| truth.commits(node, id.index, &self.images))
+                    .and_then(|()| truth.commits(node, commit, &self.images))
                     .and_then(|()| truth.applied(node, id, content, operation, digest))
             }
         };
@@ -257,7 +266,7 @@ fn durable(truth: &mut Truth, group: GroupId, node: NodeId, news: News) -> Check
 
 #[cfg(test)]
 mod tests {
-    use raft_core::{HardState, LogId, LogIndex, Term};
+    use raft_core::{HardState, LogId, Term};
 
     use super::*;
 
@@ -314,9 +323,9 @@ mod tests {
         assert!(oracle.disagreement().is_none());
         let id = LogId::new(Term::new(1), LogIndex::new(1));
         let shown = Shown::Appended { id, content: 3, operation: Some(1) };
-        oracle.shown(NodeId::new(1), group, shown).unwrap();
+        oracle.shown(NodeId::new(1), group, shown, None).unwrap();
         assert_eq!(oracle.disagreement().unwrap().law, Law::V5);
-        oracle.shown(NodeId::new(2), group, shown).unwrap();
+        oracle.shown(NodeId::new(2), group, shown, None).unwrap();
         assert_eq!(oracle.disagreement().unwrap().law, Law::V5, "nothing is committed");
     }
 }
