@@ -90,7 +90,7 @@ mutant_is_found() { # MUTANT SEEDS
         printf '%s: exit status %d where 1 means that a law was found broken\n' "$1" "$status"
         return 1
     fi
-    grep -qiE 'seed[^0-9]{0,9}[0-9]+' "$logs/mutant" || {
+    grep -qiE '\bseed\b[^0-9]{0,9}[0-9]+' "$logs/mutant" || {
         printf '%s: no seed was printed\n' "$1"
         return 1
     }

@@ -31,10 +31,12 @@ class OutOfTime(Exception):
 def main():
     points = {name: importlib.import_module(f"points.{module}") for name, module in POINTS.items()}
     words = argparse.ArgumentParser(
-        prog=".ci/e2e", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog=".ci/e2e",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         description="End-to-end tests with real processes. Without names, all points:\n\n"
         + "\n".join(f"  {name:4} {point.TITLE}" for name, point in points.items()),
-        epilog="Environment: E2E_BIN, a directory to take the programs from; E2E_KEEP=1, keep data and logs.")
+        epilog="Environment: E2E_BIN, a directory to take the programs from; E2E_KEEP=1, keep data and logs.",
+    )
     words.add_argument("points", nargs="*", metavar="POINT", choices=[[], *points], help="which to play")
     words.add_argument("--no-build", action="store_true", help="take the programs as they are")
     chosen = words.parse_args().points or list(points)

@@ -1,7 +1,7 @@
 """Kafka clients as people use them: kcat, and librdkafka through confluent-kafka.
 
-Both producers run in a thread of their own and take their lines at a given pace, so that a test can do things to the
-cluster in the middle. Neither knows anything of this project.
+Both producers run in a thread of their own and take their lines at a given pace, so that a test can do
+things to the cluster in the middle. Neither knows anything of this project.
 """
 
 import os
@@ -58,9 +58,18 @@ class PythonProducer(threading.Thread):
 
     def __init__(self, bootstrap, topic, lines, per_second, config=None, partition=None):
         super().__init__(name="python-producer", daemon=True)
-        self.producer = Producer({
-            "bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True, "linger.ms": 2,
-            "message.timeout.ms": DELIVERY_TIMEOUT_MS, "log_level": 0, **EAGER, **(config or {})})
+        self.producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": 2,
+                "message.timeout.ms": DELIVERY_TIMEOUT_MS,
+                "log_level": 0,
+                **EAGER,
+                **(config or {}),
+            }
+        )
         self.topic = topic
         self.lines = lines
         self.pace_per_second = per_second
@@ -90,7 +99,8 @@ class PythonProducer(threading.Thread):
                 self.failed.append((line, str(error)))
             else:
                 self.acknowledged.append(
-                    Acknowledged(message.partition(), message.offset(), line, sent, time.monotonic()))
+                    Acknowledged(message.partition(), message.offset(), line, sent, time.monotonic())
+                )
 
         where = {} if self.partition is None else {"partition": self.partition}
         while True:
@@ -110,16 +120,19 @@ class PythonProducer(threading.Thread):
         if self.error is not None:
             raise self.error
         if self.is_alive():
-            raise TimeoutError(f"the Python producer still waits for acknowledgements after {within} s; "
-                               f"{len(self.acknowledged)} came, {len(self.failed)} failed")
+            raise TimeoutError(
+                f"the Python producer still waits for acknowledgements after {within} s; "
+                f"{len(self.acknowledged)} came, {len(self.failed)} failed"
+            )
 
     def first_after(self, moment, partition=None):
         """The first acknowledgement of a record sent after that moment, or None.
 
         One sent before it may have been answered by the leader that was killed then.
         """
-        later = (ack for ack in list(self.acknowledged)
-                 if ack.sent > moment and partition in (None, ack.partition))
+        later = (
+            ack for ack in list(self.acknowledged) if ack.sent > moment and partition in (None, ack.partition)
+        )
         return min(later, key=lambda ack: ack.at, default=None)
 
     def longest_silence(self):
@@ -137,11 +150,31 @@ class KcatProducer(threading.Thread):
         self.pace_per_second = per_second
         self.book = stage.dir / "book.txt"
         os.mkfifo(self.book)
-        eager = [part for key in ("retry.backoff.ms", "reconnect.backoff.ms", "reconnect.backoff.max.ms")
-                 for part in ("-X", f"{key}={EAGER[key]}")]
-        self.process = stage.process("kcat", [
-            "kcat", "-b", bootstrap, "-P", "-t", topic, "-X", "enable.idempotence=true", "-X", "acks=all",
-            "-X", f"message.timeout.ms={DELIVERY_TIMEOUT_MS}", *eager, "-l", self.book])
+        eager = [
+            part
+            for key in ("retry.backoff.ms", "reconnect.backoff.ms", "reconnect.backoff.max.ms")
+            for part in ("-X", f"{key}={EAGER[key]}")
+        ]
+        self.process = stage.process(
+            "kcat",
+            [
+                "kcat",
+                "-b",
+                bootstrap,
+                "-P",
+                "-t",
+                topic,
+                "-X",
+                "enable.idempotence=true",
+                "-X",
+                "acks=all",
+                "-X",
+                f"message.timeout.ms={DELIVERY_TIMEOUT_MS}",
+                *eager,
+                "-l",
+                self.book,
+            ],
+        )
         self.fed = 0
         self.process.start()
 
@@ -161,13 +194,25 @@ class KcatProducer(threading.Thread):
         try:
             return self.process.child.wait(within)
         except subprocess.TimeoutExpired:
-            raise TimeoutError(f"kcat still runs after {within} s: {self.process.log_since()[-300:]}") from None
+            raise TimeoutError(
+                f"kcat still runs after {within} s: {self.process.log_since()[-300:]}"
+            ) from None
 
 
 def consumer(bootstrap):
     # The group id is asked for by the client library; nothing here joins or commits to a group.
-    return Consumer({"bootstrap.servers": bootstrap, "group.id": "reader", "enable.auto.commit": False,
-                     "auto.offset.reset": "error", "enable.partition.eof": True, "check.crcs": True, "log_level": 0, **EAGER})
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "reader",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+            "check.crcs": True,
+            "log_level": 0,
+            **EAGER,
+        }
+    )
 
 
 def read_all(bootstrap, topic, partitions, within=120):
@@ -185,8 +230,10 @@ def read_all(bootstrap, topic, partitions, within=120):
         deadline = time.monotonic() + within
         while unread:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{topic}: not read to the end within {within} s: "
-                                   f"{ {p: (len(read[p]), ends[p]) for p in unread} } (read, high watermark)")
+                raise TimeoutError(
+                    f"{topic}: not read to the end within {within} s: "
+                    f"{ {p: (len(read[p]), ends[p]) for p in unread} } (read, high watermark)"
+                )
             for message in reader.consume(10_000, timeout=0.2):
                 if message.error():
                     if message.error().code() != KafkaError._PARTITION_EOF:
@@ -203,8 +250,11 @@ def read_all(bootstrap, topic, partitions, within=120):
 
 def read_all_with_kcat(bootstrap, topic, within=120):
     """The same by `kcat -C -e`; partitions without records are left out."""
-    done = run(["kcat", "-b", bootstrap, "-C", "-t", topic, "-o", "beginning", "-e", "-q", "-f", "%p %o %s\\n"],
-               within=within, check=True)
+    done = run(
+        ["kcat", "-b", bootstrap, "-C", "-t", topic, "-o", "beginning", "-e", "-q", "-f", "%p %o %s\\n"],
+        within=within,
+        check=True,
+    )
     read = {}
     for row in done.stdout.split("\n"):
         if row:

@@ -23,15 +23,43 @@ class Cluster:
         self.kafka_port = {broker: stage.port() for broker in brokers}
         listed = ",".join(f"{node}=127.0.0.1:{self.peer_port[node]}" for node in managers)
         self.managers = {
-            node: stage.process(f"manager-{node}", [
-                binary("manager"), "serve", "--id", node, "--listen", f"127.0.0.1:{self.peer_port[node]}",
-                "--http", f"127.0.0.1:{self.http_port[node]}", "--managers", listed, "--data", self.data(node)])
+            node: stage.process(
+                f"manager-{node}",
+                [
+                    binary("manager"),
+                    "serve",
+                    "--id",
+                    node,
+                    "--listen",
+                    f"127.0.0.1:{self.peer_port[node]}",
+                    "--http",
+                    f"127.0.0.1:{self.http_port[node]}",
+                    "--managers",
+                    listed,
+                    "--data",
+                    self.data(node),
+                ],
+            )
             for node in managers
         }
         self.brokers = {
-            node: stage.process(f"broker-{node}", [
-                binary("broker"), "serve", "--id", node, "--listen", f"127.0.0.1:{self.peer_port[node]}",
-                "--kafka", f"127.0.0.1:{self.kafka_port[node]}", "--managers", listed, "--data", self.data(node)])
+            node: stage.process(
+                f"broker-{node}",
+                [
+                    binary("broker"),
+                    "serve",
+                    "--id",
+                    node,
+                    "--listen",
+                    f"127.0.0.1:{self.peer_port[node]}",
+                    "--kafka",
+                    f"127.0.0.1:{self.kafka_port[node]}",
+                    "--managers",
+                    listed,
+                    "--data",
+                    self.data(node),
+                ],
+            )
             for node in brokers
         }
 
@@ -55,7 +83,8 @@ class Cluster:
         return self
 
     def wait_ready(self):
-        """Until a manager leads and Metadata lists every broker. Nothing to wait for without brokers but the leader."""
+        """Until a manager leads and Metadata lists every broker. Nothing to wait for without brokers but
+        the leader."""
         until("a manager leads", self.leading_manager, READY_WITHIN, ignoring=NOT_YET)
         if self.brokers:
             until("Metadata lists every broker", self._all_brokers_listed, READY_WITHIN, ignoring=NOT_YET)
@@ -63,8 +92,10 @@ class Cluster:
 
     def _all_brokers_listed(self):
         return all(
-            sorted(broker["id"] for broker in self.metadata(via=self.kafka(node))["brokers"]) == sorted(self.brokers)
-            for node in self.brokers)
+            sorted(broker["id"] for broker in self.metadata(via=self.kafka(node))["brokers"])
+            == sorted(self.brokers)
+            for node in self.brokers
+        )
 
     def kill_all(self):
         """All at once."""
@@ -94,8 +125,13 @@ class Cluster:
 
     def metadata(self, via=None):
         """What `kcat -L -J` says, of any broker that answers."""
-        return json.loads(run(["kcat", "-b", via or self.bootstrap, "-L", "-J", "-m", "5", *KCAT_EAGER], within=20,
-                              check=True).stdout)
+        return json.loads(
+            run(
+                ["kcat", "-b", via or self.bootstrap, "-L", "-J", "-m", "5", *KCAT_EAGER],
+                within=20,
+                check=True,
+            ).stdout
+        )
 
     def leaders(self, topic, via=None):
         """Partition to leading broker; a partition without a leader maps to -1."""
@@ -106,28 +142,59 @@ class Cluster:
 
     def wait_led(self, topic, partitions, within=READY_WITHIN):
         """Until every partition has a leader that runs; returns them."""
+
         def led():
             leaders = self.leaders(topic)
             whole = len(leaders) == partitions and all(
-                leader in self.brokers and self.brokers[leader].alive for leader in leaders.values())
+                leader in self.brokers and self.brokers[leader].alive for leader in leaders.values()
+            )
             return leaders if whole else None
-        return until(f"each of the {partitions} partitions of {topic} has a leader", led, within, every=0.02,
-                     ignoring=NOT_YET)
+
+        return until(
+            f"each of the {partitions} partitions of {topic} has a leader",
+            led,
+            within,
+            every=0.02,
+            ignoring=NOT_YET,
+        )
 
     def create_topic(self, name, partitions, replicas=3, via=None):
         via = via or next(node for node, process in self.brokers.items() if process.alive)
-        run([binary("broker"), "topic", "create", name, "--partitions", partitions, "--replicas", replicas,
-             "--bootstrap", self.kafka(via)], check=True)
+        run(
+            [
+                binary("broker"),
+                "topic",
+                "create",
+                name,
+                "--partitions",
+                partitions,
+                "--replicas",
+                replicas,
+                "--bootstrap",
+                self.kafka(via),
+            ],
+            check=True,
+        )
 
     def dump(self, broker, topic, partition):
         """The Raft log of one replica, as text."""
-        return run([binary("broker"), "log", "dump", self.data(broker), "--topic", topic, "--partition", partition],
-                   within=120, check=True).stdout
+        return run(
+            [binary("broker"), "log", "dump", self.data(broker), "--topic", topic, "--partition", partition],
+            within=120,
+            check=True,
+        ).stdout
 
     def wait_same_logs(self, topic, partition, within=60):
         """Until all replicas of a partition have the same log; returns its text."""
+
         def same():
             texts = {self.dump(broker, topic, partition) for broker in self.brokers}
             return texts.pop() if len(texts) == 1 else None
-        return until(f"the logs of {topic}/{partition} are the same on all brokers", same, within, every=0.3,
-                     ignoring=NOT_YET)
+
+        return until(
+            f"the logs of {topic}/{partition} are the same on all brokers",
+            same,
+            within,
+            every=0.3,
+            ignoring=NOT_YET,
+        )

@@ -1,4 +1,5 @@
-"""Just enough of raft-net's frame format to recognise a vote in the bytes of a socket. The format is FORMAT.md's.
+"""Just enough of raft-net's frame format to recognise a vote in the bytes of a socket. The format is
+FORMAT.md's.
 
     0  length, counted from here   4  CRC-32 of all from 8 on   8  kind   9  three zero bytes   12  group
     20 from   28 to   36 length of the header   40  header, then payloads          all little endian
@@ -58,9 +59,9 @@ def find(data):
     while at + FIXED.size <= len(data):
         length, crc, kind, group, sender, receiver, header = FIXED.unpack_from(data, at)
         whole = FIXED.size <= length <= LONGEST and at + length <= len(data) and header <= length - FIXED.size
-        if whole and zlib.crc32(data[at + 8:at + length]) == crc:
+        if whole and zlib.crc32(data[at + 8 : at + length]) == crc:
             begin = at + FIXED.size
-            frames.append(Frame(kind, group, sender, receiver, bytes(data[begin:begin + header])))
+            frames.append(Frame(kind, group, sender, receiver, bytes(data[begin : begin + header])))
             at += length
         else:
             at += 1
@@ -69,5 +70,8 @@ def find(data):
 
 def encode(frame):
     """The bytes of a frame without payloads, for the tests of this module."""
-    rest = FIXED.pack(0, 0, frame.kind, frame.group, frame.sender, frame.receiver, len(frame.header))[8:] + frame.header
+    rest = (
+        FIXED.pack(0, 0, frame.kind, frame.group, frame.sender, frame.receiver, len(frame.header))[8:]
+        + frame.header
+    )
     return struct.pack("<II", len(rest) + 8, zlib.crc32(rest)) + rest

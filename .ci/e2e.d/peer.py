@@ -1,7 +1,8 @@
-"""A stranger at a manager's peer port that passes the hand-shake, as a broker would, in order to misbehave after it.
+"""A stranger at a manager's peer port that passes the hand-shake, as a broker would, in order to misbehave
+after it.
 
-The format of the hand-shake is FORMAT.md's: "FLOT", version, length; kind, purpose, flags, count; digest of the founders; node,
-disk, cluster; the genesis replicas; CRC-32 of all before it. Little endian.
+The format of the hand-shake is FORMAT.md's: "FLOT", version, length; kind, purpose, flags, count; digest of
+the founders; node, disk, cluster; the genesis replicas; CRC-32 of all before it. Little endian.
 """
 
 import os
@@ -19,7 +20,9 @@ STRANGER = 990
 
 def hello(founders, node, disk, purpose, cluster=None):
     digest = zlib.crc32(b"".join(struct.pack("<Q", founder) for founder in sorted(founders)))
-    body = BODY.pack(HELLO, purpose, HAS_CLUSTER if cluster else 0, 0, digest, node, disk, cluster or bytes(16))
+    body = BODY.pack(
+        HELLO, purpose, HAS_CLUSTER if cluster else 0, 0, digest, node, disk, cluster or bytes(16)
+    )
     front = PREAMBLE.pack(MAGIC, VERSION, PREAMBLE.size + len(body) + 4) + body
     return front + struct.pack("<I", zlib.crc32(front))
 

@@ -1,7 +1,7 @@
 """Tests of the tests: what the end-to-end tests rely on finds what it should, and nothing else.
 
-Needs none of our programs. The clients play against the mock cluster that librdkafka brings, strace against a small server
-written here.
+Needs none of our programs. The clients play against the mock cluster that librdkafka brings, strace against
+a small server written here.
 """
 
 import os
@@ -43,7 +43,9 @@ class Verification(unittest.TestCase):
         self.assertIn("acknowledged at 1/0", problems(read)[0])
 
     def test_a_lost_line_without_a_known_offset_is_found(self):
-        self.assertEqual(problems(READ, complete=["b 0000009 q"]), ["acknowledged and not there: 'b 0000009 q'"])
+        self.assertEqual(
+            problems(READ, complete=["b 0000009 q"]), ["acknowledged and not there: 'b 0000009 q'"]
+        )
 
     def test_a_line_read_twice_is_found(self):
         read = {0: READ[0], 1: [*READ[1], (1, "b 0000001 y")]}
@@ -54,7 +56,9 @@ class Verification(unittest.TestCase):
         self.assertEqual(len(problems(read)), 1)
 
     def test_a_gap_in_the_offsets_is_found(self):
-        self.assertIn("offset 3 where 2 comes next", problems({0: [*READ[0][:2], (3, "a 0000003 z")], 1: READ[1]})[0])
+        self.assertIn(
+            "offset 3 where 2 comes next", problems({0: [*READ[0][:2], (3, "a 0000003 z")], 1: READ[1]})[0]
+        )
 
     def test_lines_of_one_producer_out_of_order_are_found(self):
         read = {0: [(0, "a 0000003 z"), (1, "b 0000001 y"), (2, "a 0000001 x")], 1: READ[1]}
@@ -69,7 +73,9 @@ class Text(unittest.TestCase):
     def test_lines_are_numbered_and_all_different(self):
         lines = text.numbered("kcat", 2_000)
         self.assertEqual(len(set(lines)), 2_000)
-        self.assertEqual([text.producer_and_number(line) for line in lines], [("kcat", n) for n in range(1, 2_001)])
+        self.assertEqual(
+            [text.producer_and_number(line) for line in lines], [("kcat", n) for n in range(1, 2_001)]
+        )
         self.assertFalse(any("\n" in line for line in lines))
 
 
@@ -94,7 +100,13 @@ class Frames(unittest.TestCase):
     NO = frames.Frame(frames.RAFT, 0, 102, 101, bytes([frames.VOTE_REPLY, 0xAC, 0x02, 0, 0]))
 
     def test_frames_are_found_wherever_they_begin(self):
-        data = b"hello" + frames.encode(self.ASK) + frames.encode(self.YES) + b"\0" * 50 + frames.encode(self.NO)[:-1]
+        data = (
+            b"hello"
+            + frames.encode(self.ASK)
+            + frames.encode(self.YES)
+            + b"\0" * 50
+            + frames.encode(self.NO)[:-1]
+        )
         self.assertEqual(frames.find(data), [self.ASK, self.YES])
 
     def test_a_flipped_bit_is_no_frame(self):
@@ -103,7 +115,9 @@ class Frames(unittest.TestCase):
         self.assertEqual(frames.find(data), [])
 
     def test_a_granted_vote_is_told_from_a_refused_one(self):
-        self.assertEqual((self.YES.grants_a_vote, self.NO.grants_a_vote, self.ASK.grants_a_vote), (True, False, False))
+        self.assertEqual(
+            (self.YES.grants_a_vote, self.NO.grants_a_vote, self.ASK.grants_a_vote), (True, False, False)
+        )
         self.assertEqual((self.YES.term, self.ASK.term), (300, 300))
 
 
@@ -120,41 +134,67 @@ class Traces(unittest.TestCase):
 
     def produce(self, *order):
         times = {name: float(begin) for begin, name in enumerate(order, 1)}
-        return strace.parse([
-            traced(times["receive"], "recvfrom", self.SOCKET, ', "..marker..", 4096'),
-            traced(times["write"], "pwritev2", self.FILE, ', [{iov_base="..marker..", iov_len=10}], 1, 0'),
-            traced(times["sync"], "fdatasync", self.FILE, result=0, seconds="0.500000"),
-            traced(times["send"], "sendto", self.SOCKET, ', "..", 2'),
-        ])
+        return strace.parse(
+            [
+                traced(times["receive"], "recvfrom", self.SOCKET, ', "..marker..", 4096'),
+                traced(
+                    times["write"], "pwritev2", self.FILE, ', [{iov_base="..marker..", iov_len=10}], 1, 0'
+                ),
+                traced(times["sync"], "fdatasync", self.FILE, result=0, seconds="0.500000"),
+                traced(times["send"], "sendto", self.SOCKET, ', "..", 2'),
+            ]
+        )
 
     def test_an_answer_after_the_sync_is_told_from_one_before_it(self):
-        for order, waits in ((("receive", "write", "sync", "send"), True), (("receive", "write", "send", "sync"), False)):
+        for order, waits in (
+            (("receive", "write", "sync", "send"), True),
+            (("receive", "write", "send", "sync"), False),
+        ):
             calls = self.produce(*order)
             sync = strace.first_sync_covering(calls, "marker")
             answer = strace.answer_after(calls, "marker", 9092, 4000)
             self.assertEqual(sync.end <= answer.begin, waits)
 
     def test_a_sync_that_began_before_the_write_covers_nothing(self):
-        self.assertIsNone(strace.first_sync_covering(self.produce("receive", "sync", "write", "send"), "marker"))
+        self.assertIsNone(
+            strace.first_sync_covering(self.produce("receive", "sync", "write", "send"), "marker")
+        )
 
     def test_a_sync_of_another_file_covers_nothing(self):
-        calls = strace.parse([traced(1, "pwrite64", self.FILE, ', "marker", 6, 0'), traced(2, "fdatasync", "/data/other")])
+        calls = strace.parse(
+            [traced(1, "pwrite64", self.FILE, ', "marker", 6, 0'), traced(2, "fdatasync", "/data/other")]
+        )
         self.assertIsNone(strace.first_sync_covering(calls, "marker"))
 
     def test_calls_that_failed_or_did_not_end_are_left_out(self):
-        self.assertEqual(strace.parse([
-            "1.000000 fdatasync(7</data/x>) = -1 EIO (Input/output error) <0.000100>",
-            '2.000000 recvfrom(5<TCP:[127.0.0.1:1->127.0.0.1:2]>,  <detached ...>', "nonsense"]), [])
+        self.assertEqual(
+            strace.parse(
+                [
+                    "1.000000 fdatasync(7</data/x>) = -1 EIO (Input/output error) <0.000100>",
+                    "2.000000 recvfrom(5<TCP:[127.0.0.1:1->127.0.0.1:2]>,  <detached ...>",
+                    "nonsense",
+                ]
+            ),
+            [],
+        )
 
     def vote(self, *order):
         ask, yes = frames.encode(Frames.ASK), frames.encode(Frames.YES)
-        lines = {"asked": ("recvfrom", self.SOCKET, hexed(ask), len(ask)), "write": ("pwrite64", self.FILE, hexed(b"v"), 1),
-                 "sync": ("fdatasync", self.FILE, "", 0), "vote": ("sendto", self.SOCKET, hexed(yes), len(yes))}
+        lines = {
+            "asked": ("recvfrom", self.SOCKET, hexed(ask), len(ask)),
+            "write": ("pwrite64", self.FILE, hexed(b"v"), 1),
+            "sync": ("fdatasync", self.FILE, "", 0),
+            "vote": ("sendto", self.SOCKET, hexed(yes), len(yes)),
+        }
         return strace.parse(traced(begin, *lines[name]) for begin, name in enumerate(order, 1))
 
     def test_a_vote_is_durable_only_if_written_and_synced_between_question_and_answer(self):
-        for order, durable in ((("asked", "write", "sync", "vote"), True), (("asked", "write", "vote", "sync"), False),
-                               (("write", "asked", "sync", "vote"), False), (("asked", "sync", "write", "vote"), False)):
+        for order, durable in (
+            (("asked", "write", "sync", "vote"), True),
+            (("asked", "write", "vote", "sync"), False),
+            (("write", "asked", "sync", "vote"), False),
+            (("asked", "sync", "write", "vote"), False),
+        ):
             calls = self.vote(*order)
             [(vote, send)] = strace.votes_given(calls)
             self.assertEqual(strace.sync_before_vote(calls, vote, send) is not None, durable, order)
@@ -179,9 +219,15 @@ class Servers(unittest.TestCase):
         self.stage = Stage("selftest")
         self.addCleanup(self.stage.__exit__, None, None, None)
         self.port = self.stage.port()
-        self.server = self.stage.process("server", [sys.executable, "-c", SERVER, self.port, self.stage.dir / "f"]).start()
-        self.client = until("the server listens", lambda: socket.create_connection(("127.0.0.1", self.port)), 20,
-                            ignoring=OSError)
+        self.server = self.stage.process(
+            "server", [sys.executable, "-c", SERVER, self.port, self.stage.dir / "f"]
+        ).start()
+        self.client = until(
+            "the server listens",
+            lambda: socket.create_connection(("127.0.0.1", self.port)),
+            20,
+            ignoring=OSError,
+        )
         self.client.settimeout(20)
         self.addCleanup(self.client.close)
 
@@ -254,7 +300,9 @@ class Clients(unittest.TestCase):
         self.cluster.flush(20)
         metadata = self.cluster.list_topics("bare", timeout=20).topics["bare"].partitions
         with wire.Connection(self.address[metadata[0].leader]) as connection:
-            self.assertEqual([connection.produce("bare", 0, value)[0] for value in (b"second", b"third")], [1, 2])
+            self.assertEqual(
+                [connection.produce("bare", 0, value)[0] for value in (b"second", b"third")], [1, 2]
+            )
         self.assertEqual(read_all(self.bootstrap, "bare", 1)[0], [(0, "first"), (1, "second"), (2, "third")])
 
     def test_crc32c_is_castagnolis(self):
@@ -270,7 +318,8 @@ class Commands(unittest.TestCase):
 
 def main():
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(
-        unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__]))
+        unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__])
+    )
     failed = len(result.failures) + len(result.errors)
     print(f"{result.testsRun - failed} passed, {failed} failed")
     return 1 if failed else 0

@@ -1,8 +1,8 @@
 """Where a test plays: a directory, ports, and processes that are gone when it ends, however it ends.
 
-Servers are started in a session of their own, so that a kill reaches also what wraps them, and die with this process.
-Ports are taken below the range from which the kernel serves outgoing connections: else another connection could sit on
-the port of a server that is down for a moment.
+Servers are started in a session of their own, so that a kill reaches also what wraps them, and die with
+this process. Ports are taken below the range from which the kernel serves outgoing connections: else
+another connection could sit on the port of a server that is down for a moment.
 """
 
 import ctypes
@@ -59,8 +59,15 @@ class Process:
         with open(self.log, "ab") as log:
             log.write(f"--- start: {' '.join(self.argv)}\n".encode())
             log.flush()
-            self.child = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                                          env=self.env, start_new_session=True, preexec_fn=_die_with_parent)
+            self.child = subprocess.Popen(
+                self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self.env,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
         return self
 
     @property
@@ -86,7 +93,12 @@ class Process:
     def pause(self):
         """SIGSTOP, and waits until every thread has stopped."""
         self.signal(signal.SIGSTOP)
-        until(f"{self.name} stops", lambda: all(state in "Tt" for state in self._thread_states()), 10, every=0.005)
+        until(
+            f"{self.name} stops",
+            lambda: all(state in "Tt" for state in self._thread_states()),
+            10,
+            every=0.005,
+        )
 
     def resume(self):
         self.signal(signal.SIGCONT)
@@ -173,10 +185,17 @@ class Stage:
 
 
 def run(argv, within=60, env=None, check=False):
-    """A command to its end. Returns it with `stdout` and `stderr` as text; raises when it takes longer than `within`
-    seconds or, with `check`, when it fails."""
-    done = subprocess.run([str(arg) for arg in argv], stdin=subprocess.DEVNULL, capture_output=True, timeout=within,
-                          env={**os.environ, **(env or {})}, encoding="utf-8", errors="replace")
+    """A command to its end. Returns it with `stdout` and `stderr` as text; raises when it takes longer than
+    `within` seconds or, with `check`, when it fails."""
+    done = subprocess.run(
+        [str(arg) for arg in argv],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=within,
+        env={**os.environ, **(env or {})},
+        encoding="utf-8",
+        errors="replace",
+    )
     if check and done.returncode:
         raise CommandFailed(argv, done)
     return done
@@ -185,7 +204,9 @@ def run(argv, within=60, env=None, check=False):
 class CommandFailed(Exception):
     def __init__(self, argv, done):
         words = " ".join(str(arg) for arg in argv)
-        super().__init__(f"{words}: exit status {done.returncode}: {done.stderr.strip()[-500:] or done.stdout.strip()[-500:]}")
+        super().__init__(
+            f"{words}: exit status {done.returncode}: {done.stderr.strip()[-500:] or done.stdout.strip()[-500:]}"
+        )
 
 
 def http_get(url, within=2):

@@ -5,14 +5,22 @@ A line is "PRODUCER NUMBER TEXT". Numbers start at 1 and rise within a producer;
 
 from pathlib import Path
 
-SOURCES = ["/usr/share/common-licenses/GPL-3", "/usr/share/common-licenses/Apache-2.0", "/var/lib/dpkg/status"]
+SOURCES = [
+    "/usr/share/common-licenses/GPL-3",
+    "/usr/share/common-licenses/Apache-2.0",
+    "/var/lib/dpkg/status",
+]
 
 
 def source():
     """The lines of the first source there is, without the empty ones."""
     for path in map(Path, SOURCES):
         if path.exists():
-            return [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+            return [
+                line
+                for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+                if line.strip()
+            ]
     raise FileNotFoundError(f"none of {', '.join(SOURCES)} is on this machine")
 
 

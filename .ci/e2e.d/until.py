@@ -1,6 +1,7 @@
 """Waiting for a condition, never for a length of time.
 
-Every wait has a deadline and says what it waited for. The invariant: a wait that returns has seen its condition.
+Every wait has a deadline and says what it waited for. The invariant: a wait that returns has seen its
+condition.
 """
 
 import time
@@ -13,8 +14,8 @@ class TimedOut(Exception):
 def until(what, condition, within, every=0.05, ignoring=()):
     """Calls `condition` until it returns something true, and returns that.
 
-    `within` and `every` are seconds. Exceptions of the types in `ignoring` count as "not yet"; the last one is named
-    when the time is up.
+    `within` and `every` are seconds. Exceptions of the types in `ignoring` count as "not yet"; the last one
+    is named when the time is up.
     """
     deadline = time.monotonic() + within
     last = None

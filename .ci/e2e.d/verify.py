@@ -1,7 +1,8 @@
 """Whether what was read is what was promised. Pure: lists in, sentences about what is wrong out.
 
-The promise to an acknowledged record: it is there once, at the offset that was acknowledged, and in the order in which its
-producer sent it within the partition. Offsets have no gaps: internal entries of the Raft log take none.
+The promise to an acknowledged record: it is there once, at the offset that was acknowledged, and in the
+order in which its producer sent it within the partition. Offsets have no gaps: internal entries of the Raft
+log take none.
 """
 
 from text import producer_and_number
@@ -15,8 +16,14 @@ def problems(read, acknowledged, complete=(), sent=None):
     complete: lines that were acknowledged without telling where.
     sent: every line that may be there; None if any may.
     """
-    return [*_gaps(read), *_repeated(read), *_moved(read, acknowledged), *_missing(read, complete),
-            *_strange(read, sent), *_disordered(read)]
+    return [
+        *_gaps(read),
+        *_repeated(read),
+        *_moved(read, acknowledged),
+        *_missing(read, complete),
+        *_strange(read, sent),
+        *_disordered(read),
+    ]
 
 
 def _gaps(read):

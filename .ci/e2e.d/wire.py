@@ -1,7 +1,8 @@
 """A Kafka connection that sends exactly one Produce request at a time and nothing else.
 
-For what no client library can show: which bytes on which socket are the answer to which record. Produce version 7 with
-acks=all, one uncompressed record in one batch, no producer id. The formats are those of Kafka's protocol guide.
+For what no client library can show: which bytes on which socket are the answer to which record. Produce
+version 7 with acks=all, one uncompressed record in one batch, no producer id. The formats are those of
+Kafka's protocol guide.
 """
 
 import itertools
@@ -44,7 +45,11 @@ def _varint(number):
 def record_batch(value, timestamp_ms):
     """A batch (magic 2) of one record without a key."""
     record = b"\0" + _varint(0) + _varint(0) + _varint(-1) + _varint(len(value)) + value + _varint(0)
-    covered = struct.pack(">hiqqqhii", 0, 0, timestamp_ms, timestamp_ms, -1, -1, -1, 1) + _varint(len(record)) + record
+    covered = (
+        struct.pack(">hiqqqhii", 0, 0, timestamp_ms, timestamp_ms, -1, -1, -1, 1)
+        + _varint(len(record))
+        + record
+    )
     after_length = struct.pack(">ibI", -1, 2, crc32c(covered)) + covered
     return struct.pack(">qi", 0, len(after_length)) + after_length
 
@@ -83,9 +88,14 @@ class Connection:
         """Sends one record and waits for the answer. Returns its offset and the seconds that it took."""
         batch = record_batch(value, int(time.time() * 1000))
         correlation = next(self.ids)
-        body = (struct.pack(">hhi", PRODUCE, PRODUCE_VERSION, correlation) + _string("e2e")
-                + struct.pack(">hhii", -1, -1, timeout_ms, 1) + _string(topic)
-                + struct.pack(">iii", 1, partition, len(batch)) + batch)
+        body = (
+            struct.pack(">hhi", PRODUCE, PRODUCE_VERSION, correlation)
+            + _string("e2e")
+            + struct.pack(">hhii", -1, -1, timeout_ms, 1)
+            + _string(topic)
+            + struct.pack(">iii", 1, partition, len(batch))
+            + batch
+        )
         begin = time.monotonic()
         self.socket.sendall(struct.pack(">i", len(body)) + body)
         answer = self._frame()
@@ -108,7 +118,9 @@ class Connection:
     @staticmethod
     def _offset(answer, correlation, topic):
         echoed, topics, name = struct.unpack_from(">iih", answer)
-        assert (echoed, topics, name) == (correlation, 1, len(topic)), f"not the answer to this request: {answer!r}"
+        assert (echoed, topics, name) == (correlation, 1, len(topic)), (
+            f"not the answer to this request: {answer!r}"
+        )
         _count, _partition, error, offset = struct.unpack_from(">iihq", answer, 10 + len(topic))
         if error:
             raise ProduceError(error)

@@ -14,6 +14,7 @@ use manager::{HostPort, PeerList};
 use raft_core::NodeId;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::cli::{DevArgs, Failure, Table};
 use crate::cluster::{Broker, BrokerConfig, StartBrokerError, TopicDefaults};
@@ -224,6 +225,18 @@ impl DevCluster {
         Ok(())
     }
 
+    /// Waits until any of its nodes has ended by itself, which it does only when it cannot go on.
+    pub async fn ended(&self) {
+        let managers = self.managers.iter().map(|manager| manager.handle.clone());
+        let brokers = self.brokers.iter().flatten().map(|broker| broker.handle().clone());
+        let mut nodes = JoinSet::new();
+        for handle in managers.chain(brokers) {
+            let mut changes = handle.changes();
+            nodes.spawn(async move { while changes.changed().await.is_ok() {} });
+        }
+        nodes.join_next().await;
+    }
+
     /// Stops everything: brokers first, so that no client is told of a cluster that is going away.
     pub async fn stop(self) {
         for broker in self.brokers.into_iter().flatten() {
@@ -333,13 +346,16 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     std::io::Write::write_all(&mut out, started.welcome(&data, temporary.is_none()).as_bytes())?;
     std::io::Write::flush(&mut out)?;
     drop(out);
-    stop.next().await;
+    let ended = tokio::select! {
+        () = stop.next() => Ok(()),
+        () = started.ended() => Err(Failure::new("a node of the cluster stopped by itself").hint("its log says why")),
+    };
     eprintln!("Stopping.");
     started.stop().await;
     if let Some(temporary) = temporary {
         temporary.close().map_err(|why| Failure::new(format!("cannot remove the temporary data: {why}")))?;
     }
-    Ok(())
+    ended
 }
 
 fn ports(args: &DevArgs) -> DevPorts {

@@ -19,7 +19,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let failure = tokio::select! {
         () = stop.next() => None,
         refused = broker.refused() => Some(Failure::new(refused.to_string())),
-        () = ended(&broker) => Some(Failure::new("the broker's node stopped by itself").hint("its log says why")),
+        () = broker.ended() => Some(Failure::new("the broker's node stopped by itself").hint("its log says why")),
     };
     tracing::info!("serve: stopping");
     broker.stop().await;
@@ -44,12 +44,6 @@ fn config(args: ServeArgs) -> BrokerConfig {
         raft: raft_core::Options::default(),
         wal: raft_wal::Options::default(),
     }
-}
-
-/// Waits until the node's task has ended, which it does by itself only when it cannot go on.
-async fn ended(broker: &Broker) {
-    let mut changes = broker.handle().changes();
-    while changes.changed().await.is_ok() {}
 }
 
 impl From<StartBrokerError> for Failure {

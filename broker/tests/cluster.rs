@@ -2,10 +2,12 @@
 
 mod support;
 
+use broker::kafka::Backend;
+use broker::record::CheckedBatch;
 use support::{
-    Cluster, OUT_OF_ORDER_SEQUENCE_NUMBER, Producer, TOPIC_ALREADY_EXISTS, UNKNOWN_TOPIC_OR_PARTITION,
-    create_topic, delete_topic, fetch, leader, led_topic, metadata, produce, produce_to_leader, read_all,
-    until,
+    Cluster, DEADLINE, OUT_OF_ORDER_SEQUENCE_NUMBER, Producer, TOPIC_ALREADY_EXISTS,
+    UNKNOWN_TOPIC_OR_PARTITION, create_topic, delete_topic, fetch, leader, led_topic, metadata, produce,
+    produce_to_leader, read_all, until,
 };
 
 fn texts(lines: &[(i64, String)]) -> Vec<&str> {
@@ -141,6 +143,45 @@ fn all_six_nodes_come_back_with_everything_that_was_acknowledged() {
     }
     let another = Producer::new(&cluster.kafka(1));
     assert_ne!(another.id, producer.id, "no producer id is given twice");
+}
+
+#[test]
+fn a_broker_that_was_away_learns_of_a_delete_and_removes_the_data() {
+    let mut cluster = Cluster::start();
+    assert_eq!(create_topic(&cluster.kafka(1), "lines", 2, 3), 0);
+    cluster.stop_broker(3);
+    let group_dirs = |cluster: &Cluster| {
+        let groups = std::fs::read_dir(cluster.data(3).join("groups")).expect("a log directory");
+        groups.count()
+    };
+    assert_eq!(group_dirs(&cluster), 3, "two partitions and the metadata");
+    assert_eq!(delete_topic(&cluster.kafka(1), "lines"), 0);
+    assert_eq!(group_dirs(&cluster), 3);
+    cluster.restart_broker(3);
+    until("the data is gone", || (group_dirs(&cluster) == 1).then_some(()));
+}
+
+#[test]
+fn batches_handed_over_one_after_another_come_in_that_order_however_many_are_under_way() {
+    let cluster = Cluster::start();
+    assert_eq!(create_topic(&cluster.kafka(1), "lines", 1, 3), 0);
+    let producer = Producer::new(&cluster.kafka(1));
+    let leads = until("a leader that is ready", || {
+        let leads = leader(&cluster.kafka(1), "lines", 0);
+        fetch(&cluster.kafka(leads), "lines", 0, 0).ok().map(|_| leads)
+    });
+    cluster.on_broker(leads, async |broker| {
+        let mut pending = Vec::new();
+        for number in 0..2_000 {
+            let batch = producer.batch(number, &["line"]);
+            let batch = CheckedBatch::parse(batch, 1 << 20).expect("a good batch");
+            let started = broker.backend().start_produce("lines", 0, batch, DEADLINE).await;
+            pending.push(started.expect("it is taken"));
+        }
+        for (number, pending) in (0..).zip(pending) {
+            assert_eq!(pending.await.map(|produced| produced.base_offset.as_i64()), Ok(number));
+        }
+    });
 }
 
 #[test]

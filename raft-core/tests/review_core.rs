@@ -47,3 +47,29 @@ fn a_voter_that_lost_what_it_acknowledged_is_not_asked_for_it_without_a_pause() 
     cluster.restart(follower);
     cluster.run(Duration::from_millis(150));
 }
+
+#[test]
+fn voters_whose_disks_are_slower_than_an_election_still_elect_in_the_end() {
+    let mut cluster = Cluster::new(3);
+    cluster.slow_disks = vec![1, 2, 3];
+    let mut in_flight = [None; 4];
+    for step in 0..12_000u64 {
+        cluster.run(Duration::from_millis(10));
+        for node in 1..=3u64 {
+            if (step + node * 17).is_multiple_of(40) {
+                if let Some(token) = in_flight[node as usize].take() {
+                    let now = cluster.now;
+                    cluster.raft(node).persisted(now, token);
+                    cluster.drain(node);
+                }
+                in_flight[node as usize] = cluster.at(node).writes.drain(..).last().map(|write| write.token);
+            }
+        }
+        cluster.settle();
+        if cluster.leader().is_some() {
+            return;
+        }
+    }
+    let term = cluster.raft(1).hard_state().term;
+    panic!("no leader within two minutes; the term is {term} by now");
+}

@@ -95,13 +95,15 @@ impl Net {
             limits: Limits::default(),
         };
         let node = Node::new(options, wal, recovered);
-        let station = Station { node, fs, disk: VecDeque::new(), answers: BTreeMap::new(), holds_disk: false };
+        let station =
+            Station { node, fs, disk: VecDeque::new(), answers: BTreeMap::new(), holds_disk: false };
         self.stations.insert(id, station);
     }
 
     fn open(&mut self, id: u64) {
         let (now, genesis) = (self.now, Some(self.genesis.clone()));
-        let spec = GroupSpec { group: GROUP, genesis, note: Bytes::new(), machine: Box::new(Tape::default()) };
+        let spec =
+            GroupSpec { group: GROUP, genesis, note: Bytes::new(), machine: Box::new(Tape::default()) };
         self.node(id).open_group(now, spec).unwrap();
     }
 
@@ -158,7 +160,11 @@ impl Net {
                 if (self.loses)(&frame) {
                     continue;
                 }
-                self.delivered.push((frame.to.as_u64(), frame.group, matches!(frame.content, Content::Raft { .. })));
+                self.delivered.push((
+                    frame.to.as_u64(),
+                    frame.group,
+                    matches!(frame.content, Content::Raft { .. }),
+                ));
                 if let Some(station) = self.stations.get_mut(&frame.to.as_u64()) {
                     station.node.receive(self.now, frame);
                 }
@@ -262,9 +268,8 @@ fn a_lost_submit_is_sent_again_while_its_leader_lives() {
 fn a_lost_read_index_is_sent_again_while_its_leader_lives() {
     let mut net = Net::new();
     let follower = net.follower();
-    net.loses = |frame| {
-        matches!(&frame.content, Content::Raft { message: raft_core::Message::ReadIndex(_), .. })
-    };
+    net.loses =
+        |frame| matches!(&frame.content, Content::Raft { message: raft_core::Message::ReadIndex(_), .. });
     let ticket = net.query(follower, Consistency::Linearizable);
     net.settle();
     net.loses = |_| false;
@@ -298,7 +303,6 @@ fn writes_of_a_removed_group_say_nothing_about_a_new_one_of_its_name() {
     assert_eq!(core.fault(), None, "of the new group");
     assert_eq!(core.durable(), raft_core::LogIndex::ZERO, "nothing of the new group is on disk");
 }
-
 
 #[test]
 fn a_vote_in_a_new_group_does_not_leave_because_a_write_of_its_removed_namesake_is_durable() {

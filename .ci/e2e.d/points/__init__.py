@@ -1,1 +1,2 @@
-"""The points of judgement, one module each: `TITLE`, `SECONDS` (a whole run is cut off after that), `play(stage, report)`."""
+"""The points of judgement, one module each: `TITLE`, `SECONDS` (a whole run is cut off after that),
+`play(stage, report)`."""

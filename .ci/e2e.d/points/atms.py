@@ -1,6 +1,7 @@
 """Three ATMs, one bank: what is paid in at one is there at another, whichever of them dies.
 
-Which one leads is not asked: each is killed once, and so the leading one is. Each is cut off once, for the same reason.
+Which one leads is not asked: each is killed once, and so the leading one is. Each is cut off once, for the
+same reason.
 """
 
 import re
@@ -23,8 +24,17 @@ class Bank:
         ports = {number: stage.port() for number in (1, 2, 3)}
         peers = ",".join(f"{number}=127.0.0.1:{port}" for number, port in ports.items())
         self.flags = {
-            number: [binary("atm"), "--id", number, "--listen", f"127.0.0.1:{port}", "--peers", peers,
-                     "--data", stage.dir / f"data-{number}"]
+            number: [
+                binary("atm"),
+                "--id",
+                number,
+                "--listen",
+                f"127.0.0.1:{port}",
+                "--peers",
+                peers,
+                "--data",
+                stage.dir / f"data-{number}",
+            ]
             for number, port in ports.items()
         }
         self.atms = {number: stage.process(f"atm-{number}", flags) for number, flags in self.flags.items()}
@@ -47,6 +57,7 @@ class Bank:
             if status != DONE and status not in repeatable:
                 raise AssertionError(f"ATM {number}, {command!r}: exit status {status}: {said}")
             return status == DONE
+
         until(f"ATM {number} does {command!r}", once, FAILOVER_WITHIN, every=0.2)
         return answers[-1]
 
@@ -74,7 +85,11 @@ def play(stage, report):
     for victim in bank.atms:
         _kill_one(bank, report, money, victim)
     status, said = bank.exec(1, "withdraw nobody 1.00")
-    report.check("an account that nobody opened is refused with a sentence", status == REFUSED and _sentence(said), said)
+    report.check(
+        "an account that nobody opened is refused with a sentence",
+        status == REFUSED and _sentence(said),
+        said,
+    )
     status, said = bank.exec(1, "dance alice")
     report.check("an unknown command is wrong usage (exit status 2)", status == 2, f"{status}: {said}")
     for alone in bank.atms:
@@ -82,7 +97,11 @@ def play(stage, report):
 
     bank.atms[3].kill()
     status, said = bank.exec(3, "balance alice")
-    report.check("`exec` says so when no ATM runs there", status not in (DONE, None) and _sentence(said), f"{status}: {said}")
+    report.check(
+        "`exec` says so when no ATM runs there",
+        status not in (DONE, None) and _sentence(said),
+        f"{status}: {said}",
+    )
 
 
 def _kill_one(bank, report, money, victim):
@@ -91,24 +110,42 @@ def _kill_one(bank, report, money, victim):
     bank.atms[victim].kill()
     killed = time.monotonic()
     said = _transfer(bank, report, third, "alice", "bob", 1050, money, f"after ATM {victim} is killed")
-    report.note(f"from SIGKILL of ATM {victim} to the end of a transfer at ATM {third}", f"{time.monotonic() - killed:.3f} s")
-    report.check(f"the transfer at ATM {third} shows at ATM {second}",
-                 (bank.balance(second, "alice"), bank.balance(second, "bob")) == (money["alice"], money["bob"]), said)
+    report.note(
+        f"from SIGKILL of ATM {victim} to the end of a transfer at ATM {third}",
+        f"{time.monotonic() - killed:.3f} s",
+    )
+    report.check(
+        f"the transfer at ATM {third} shows at ATM {second}",
+        (bank.balance(second, "alice"), bank.balance(second, "bob")) == (money["alice"], money["bob"]),
+        said,
+    )
     status, said = bank.exec(second, f"withdraw alice {_amount(money['alice'] + 1)}")
-    report.check("a withdrawal beyond the balance is refused with a sentence", status == REFUSED and _sentence(said), said)
+    report.check(
+        "a withdrawal beyond the balance is refused with a sentence",
+        status == REFUSED and _sentence(said),
+        said,
+    )
     bank.atms[victim].start()
-    report.check(f"the restarted ATM {victim} catches up and shows the same balances",
-                 (bank.balance(victim, "alice"), bank.balance(victim, "bob")) == (money["alice"], money["bob"]))
+    report.check(
+        f"the restarted ATM {victim} catches up and shows the same balances",
+        (bank.balance(victim, "alice"), bank.balance(victim, "bob")) == (money["alice"], money["bob"]),
+    )
     history, same = (bank.read(number, "history") for number in (second, victim))
-    report.check(f"the restarted ATM {victim} shows the same history as ATM {second}", history == same and "bob" in same,
-                 f"{history}\n          {same}" if history != same else f"{len(same.splitlines())} lines")
+    report.check(
+        f"the restarted ATM {victim} shows the same history as ATM {second}",
+        history == same and "bob" in same,
+        f"{history}\n          {same}" if history != same else f"{len(same.splitlines())} lines",
+    )
 
 
 def _transfer(bank, report, number, source, target, cents, money, when):
-    """One transfer, once. An unknown outcome is allowed just after a leader died: then the balance tells what happened."""
+    """One transfer, once. An unknown outcome is allowed just after a leader died: then the balance tells
+    what happened."""
+
     def once():
         status, said = bank.exec(number, f"transfer {source} {target} {_amount(cents)}")
         return status not in (REFUSED, None) and (status, said)
+
     status, said = until(f"the transfer at ATM {number} ends {when}", once, FAILOVER_WITHIN, every=0.2)
     happened = status == DONE
     if status == UNKNOWN:
@@ -132,16 +169,26 @@ def _cut_one_off(bank, report, money, alone):
             told = pool.submit(bank.exec, alone, "balance bob")
             status, said = bank.exec(alone, "deposit bob 1.00")
         reading, words = told.result()
-        report.check(f"ATM {alone}, cut off, does not tell a balance", reading in (REFUSED, UNKNOWN) and _no_majority(words),
-                     f"{reading}: {words}")
-        report.check(f"ATM {alone}, cut off, does not say that a deposit is done",
-                     status in (REFUSED, UNKNOWN) and _no_majority(said), f"{status}: {said}")
+        report.check(
+            f"ATM {alone}, cut off, does not tell a balance",
+            reading in (REFUSED, UNKNOWN) and _no_majority(words),
+            f"{reading}: {words}",
+        )
+        report.check(
+            f"ATM {alone}, cut off, does not say that a deposit is done",
+            status in (REFUSED, UNKNOWN) and _no_majority(said),
+            f"{status}: {said}",
+        )
     finally:
         for atm in others:
             atm.resume()
     after = until("the bank answers again", lambda: bank.balance(alone, "bob"), FAILOVER_WITHIN)
     allowed = {before} if status == REFUSED else {before, before + 100}
-    report.check(f"what ATM {alone} said of the deposit is true", after in allowed, f"{before} before, {after} after: {said}")
+    report.check(
+        f"what ATM {alone} said of the deposit is true",
+        after in allowed,
+        f"{before} before, {after} after: {said}",
+    )
     money["bob"] = after
 
 

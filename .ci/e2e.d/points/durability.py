@@ -1,9 +1,10 @@
 """No answer before the disk: what an fdatasync(2) has to do with the answer to a produce, and with a vote.
 
-Two kinds of evidence. *Slowed*: with every fdatasync of certain nodes returning late, no answer may be early. That needs
-no knowledge of formats, and an answer that does not wait cannot hide. *Traced*: the system calls themselves, in order.
-strace stamps the return of a call before the thread goes on, and the begin of a call before it takes effect: an answer that
-waits for an fdatasync is never stamped before that one's return.
+Two kinds of evidence. *Slowed*: with every fdatasync of certain nodes returning late, no answer may be
+early. That needs no knowledge of formats, and an answer that does not wait cannot hide. *Traced*: the
+system calls themselves, in order. strace stamps the return of a call before the thread goes on, and the
+begin of a call before it takes effect: an answer that waits for an fdatasync is never stamped before that
+one's return.
 """
 
 import contextlib
@@ -41,21 +42,30 @@ def _leader_and_followers(cluster):
 
 
 def _slowed_produce(cluster, report):
-    """In every pair of brokers there is one of any majority: with two of three slowed no answer may be faster."""
+    """In every pair of brokers there is one of any majority: with two of three slowed no answer may be
+    faster."""
     leader, (one, other) = _leader_and_followers(cluster)
     usual = _produce_times(cluster, leader, RECORDS)
-    report.check("without a delay answers are faster than 200 ms, so that the delay shows", min(usual) < DELAY / 2,
-                 f"median {_median(usual):.4f} s")
+    report.check(
+        "without a delay answers are faster than 200 ms, so that the delay shows",
+        min(usual) < DELAY / 2,
+        f"median {_median(usual):.4f} s",
+    )
     for slowed in ([leader, one], [leader, other], [one, other]):
         kind = "the leader and a follower" if leader in slowed else "both followers"
         with _slowed(cluster, slowed):
             times = _produce_times(cluster, leader, RECORDS)
-        report.check(f"with every fdatasync of {kind} 200 ms late no answer is faster", min(times) >= DELAY,
-                     f"fastest {min(times):.3f} s, median {_median(times):.3f} s, {RECORDS} records")
+        report.check(
+            f"with every fdatasync of {kind} 200 ms late no answer is faster",
+            min(times) >= DELAY,
+            f"fastest {min(times):.3f} s, median {_median(times):.3f} s, {RECORDS} records",
+        )
     for slowed, kind in ([leader], "the leader"), ([one], "one follower"):
         with _slowed(cluster, slowed):
             times = _produce_times(cluster, leader, RECORDS)
-        report.note(f"median answer with every fdatasync of {kind} alone 200 ms late", f"{_median(times):.4f} s")
+        report.note(
+            f"median answer with every fdatasync of {kind} alone 200 ms late", f"{_median(times):.4f} s"
+        )
 
 
 @contextlib.contextmanager
@@ -79,8 +89,10 @@ def _traced_produce(stage, cluster, report):
         connection.produce(TOPIC, 0, b"the connection works")
         own_port = connection.local_port
         with contextlib.ExitStack() as stack:
-            traces = {broker: stack.enter_context(strace.Traced(process, stage.dir / f"trace-{broker}"))
-                      for broker, process in cluster.brokers.items()}
+            traces = {
+                broker: stack.enter_context(strace.Traced(process, stage.dir / f"trace-{broker}"))
+                for broker, process in cluster.brokers.items()
+            }
             for marker in markers:
                 connection.produce(TOPIC, 0, marker.encode())
     calls = {broker: trace.calls() for broker, trace in traces.items()}
@@ -92,14 +104,17 @@ def _traced_produce(stage, cluster, report):
             continue
         ahead = {broker: answer.begin - sync.end for broker, sync in syncs.items() if sync}
         covered = sum(by >= 0 for by in ahead.values())
-        report.check(f"traced record {number}: an fdatasync that covers it has returned on two of three before its answer leaves",
-                     covered >= 2, "before the answer, in ms, by broker: "
-                     + ", ".join(f"{broker}: {by * 1000:.2f}" for broker, by in sorted(ahead.items())))
+        report.check(
+            f"traced record {number}: an fdatasync that covers it has returned on two of three before its answer leaves",
+            covered >= 2,
+            "before the answer, in ms, by broker: "
+            + ", ".join(f"{broker}: {by * 1000:.2f}" for broker, by in sorted(ahead.items())),
+        )
 
 
 def _slowed_vote(cluster, report, trial):
-    """Of two surviving managers each needs the other. With one's fdatasync late by D, nobody leads before D is over: that
-    one's vote is late if it votes, and its own vote for itself is late if it stands."""
+    """Of two surviving managers each needs the other. With one's fdatasync late by D, nobody leads before D
+    is over: that one's vote is late if it votes, and its own vote for itself is late if it stands."""
     usual = _manager_failover(cluster)
     delay = max(VOTE_DELAY_MIN, 4 * usual)
     leader = until("a manager leads", cluster.leading_manager, 30, ignoring=NOT_YET)
@@ -110,15 +125,25 @@ def _slowed_vote(cluster, report, trial):
         begin = time.monotonic()
         cluster.managers[leader].kill()
         try:
-            early = until("another manager leads", lambda: cluster.leading_manager(other_than=leader),
-                          delay - (time.monotonic() - begin), every=0.02, ignoring=NOT_YET)
+            early = until(
+                "another manager leads",
+                lambda: cluster.leading_manager(other_than=leader),
+                delay - (time.monotonic() - begin),
+                every=0.02,
+                ignoring=NOT_YET,
+            )
         except TimedOut:
             pass
         took = time.monotonic() - begin
-    successor = until("another manager leads", lambda: cluster.leading_manager(other_than=leader), 60, ignoring=NOT_YET)
-    report.check(f"no manager is elected before a vote is durable (trial {trial + 1})", early is None or took >= delay,
-                 f"fdatasync of {slowed} late by {delay:.1f} s, usual election {usual:.2f} s; "
-                 + (f"{early} led after {took:.2f} s" if early else f"{successor} leads only after that"))
+    successor = until(
+        "another manager leads", lambda: cluster.leading_manager(other_than=leader), 60, ignoring=NOT_YET
+    )
+    report.check(
+        f"no manager is elected before a vote is durable (trial {trial + 1})",
+        early is None or took >= delay,
+        f"fdatasync of {slowed} late by {delay:.1f} s, usual election {usual:.2f} s; "
+        + (f"{early} led after {took:.2f} s" if early else f"{successor} leads only after that"),
+    )
     _restart_manager(cluster, leader)
 
 
@@ -127,7 +152,13 @@ def _manager_failover(cluster):
     leader = until("a manager leads", cluster.leading_manager, 30, ignoring=NOT_YET)
     begin = time.monotonic()
     cluster.managers[leader].kill()
-    until("another manager leads", lambda: cluster.leading_manager(other_than=leader), 60, every=0.02, ignoring=NOT_YET)
+    until(
+        "another manager leads",
+        lambda: cluster.leading_manager(other_than=leader),
+        60,
+        every=0.02,
+        ignoring=NOT_YET,
+    )
     took = time.monotonic() - begin
     _restart_manager(cluster, leader)
     return took
@@ -135,7 +166,12 @@ def _manager_failover(cluster):
 
 def _restart_manager(cluster, manager):
     cluster.managers[manager].start()
-    until(f"manager {manager} follows", lambda: cluster.healthy(manager) and cluster.leading_manager(), 60, ignoring=NOT_YET)
+    until(
+        f"manager {manager} follows",
+        lambda: cluster.healthy(manager) and cluster.leading_manager(),
+        60,
+        ignoring=NOT_YET,
+    )
 
 
 def _traced_vote(stage, cluster, report):
@@ -143,19 +179,30 @@ def _traced_vote(stage, cluster, report):
     leader = until("a manager leads", cluster.leading_manager, 30, ignoring=NOT_YET)
     survivors = [manager for manager in cluster.managers if manager != leader]
     with contextlib.ExitStack() as stack:
-        traces = {manager: stack.enter_context(
-            strace.Traced(cluster.managers[manager], stage.dir / f"trace-{manager}", hex=True)) for manager in survivors}
+        traces = {
+            manager: stack.enter_context(
+                strace.Traced(cluster.managers[manager], stage.dir / f"trace-{manager}", hex=True)
+            )
+            for manager in survivors
+        }
         cluster.managers[leader].kill()
-        until("another manager leads", lambda: cluster.leading_manager(other_than=leader), 60, ignoring=NOT_YET)
+        until(
+            "another manager leads", lambda: cluster.leading_manager(other_than=leader), 60, ignoring=NOT_YET
+        )
     votes = 0
     for manager, trace in traces.items():
         calls = trace.calls()
         for vote, send in strace.votes_given(calls):
             votes += 1
             sync = strace.sync_before_vote(calls, vote, send)
-            report.check(f"traced vote of manager {manager} in term {vote.term}: written after it was asked for, and the "
-                         "fdatasync has returned before the vote leaves", sync is not None,
-                         f"{(send.begin - sync.end) * 1000:.2f} ms before" if sync else "no such fdatasync in the trace")
+            report.check(
+                f"traced vote of manager {manager} in term {vote.term}: written after it was asked for, and the "
+                "fdatasync has returned before the vote leaves",
+                sync is not None,
+                f"{(send.begin - sync.end) * 1000:.2f} ms before"
+                if sync
+                else "no such fdatasync in the trace",
+            )
     report.check("the trace of the survivors shows a vote", votes > 0, f"{votes} votes")
     _restart_manager(cluster, leader)
 

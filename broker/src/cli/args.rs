@@ -137,8 +137,8 @@ pub enum TopicCommand {
 /// Which broker to ask, and how to print the answer.
 #[derive(Clone, Debug, Args)]
 pub struct Bootstrap {
-    /// Kafka address of any broker.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092")]
+    /// Kafka address of any broker; of several, separated by commas, the first that answers is asked.
+    #[arg(long, value_name = "HOST:PORT,...", default_value = "127.0.0.1:9092")]
     pub bootstrap: String,
     /// Print JSON.
     #[arg(long)]

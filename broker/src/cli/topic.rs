@@ -35,8 +35,17 @@ pub(super) fn run(command: TopicCommand, out: &mut impl Write) -> Result<(), Fai
     }
 }
 
+/// Connects to the first broker of the list that answers.
 fn connect(at: &Bootstrap) -> Result<Client, Failure> {
-    Client::connect(&at.bootstrap, PATIENCE + GRACE).map_err(Failure::from)
+    let mut addresses = at.bootstrap.split(',').map(str::trim);
+    let first = addresses.next().unwrap_or_default();
+    let mut connected = Client::connect(first, PATIENCE + GRACE);
+    for address in addresses {
+        if connected.is_err() {
+            connected = Client::connect(address, PATIENCE + GRACE);
+        }
+    }
+    Ok(connected?)
 }
 
 impl From<ClientError> for Failure {

@@ -13,6 +13,7 @@ use manager::placement::PlacementError;
 use manager::{ManagerClient, PartitionId, TopicId, TopicName};
 use raft_core::{GroupId, NodeId};
 use raft_net::{NodeHandle, Refusal};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -30,6 +31,10 @@ use crate::record::CheckedBatch;
 /// How many replicas a partition gets when nobody says, given enough brokers.
 const REPLICAS: usize = 3;
 
+/// How many topics are created or deleted at once through this broker; more wait. See [`super::produce`] for why there
+/// is a bound.
+const CHANGES_AT_ONCE: usize = 64;
+
 /// What a topic gets when its creator does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicDefaults {
@@ -45,6 +50,7 @@ pub struct ClusterBackend {
     registry: Arc<Registry>,
     producing: Producing,
     producer_ids: ProducerIds,
+    changes: Semaphore,
     defaults: TopicDefaults,
 }
 
@@ -52,7 +58,8 @@ impl ClusterBackend {
     /// A backend over this node.
     pub fn new(client: ManagerClient, registry: Arc<Registry>, defaults: TopicDefaults) -> Self {
         let producing = Producing::new(client.handle().clone());
-        Self { client, registry, producing, producer_ids: ProducerIds::default(), defaults }
+        let changes = Semaphore::new(CHANGES_AT_ONCE);
+        Self { client, registry, producing, producer_ids: ProducerIds::default(), changes, defaults }
     }
 
     fn handle(&self) -> &NodeHandle {
@@ -94,6 +101,22 @@ impl ClusterBackend {
         Some(metadata.topic(topic)?.partitions.iter().map(|partition| partition.group).collect())
     }
 
+    /// How many replicas a partition gets when nobody says: never fewer because a broker happens to be away.
+    fn usual_replicas(&self) -> usize {
+        self.metadata().brokers().len().clamp(1, REPLICAS)
+    }
+
+    /// Waits until there are enough live brokers for a topic of the usual kind, or until the deadline.
+    async fn wait_for_brokers(&self, deadline: Instant) {
+        let mut changes = self.handle().changes();
+        while self.live_brokers().len() < self.usual_replicas() {
+            match tokio::time::timeout_at(deadline, changes.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
+    }
+
     fn counts(&self, topic: &NewTopic) -> Result<(u32, u16), TopicError> {
         let partitions = topic.partitions.unwrap_or(self.defaults.partitions);
         let limit = MAX_PARTITIONS_PER_TOPIC as u32;
@@ -101,8 +124,7 @@ impl ClusterBackend {
             return Err(TopicError::IllegalPartitions { asked: partitions.into(), limit });
         }
         let live = self.live_brokers().len();
-        // Without any live broker the managers are asked for one replica, and say what is wrong.
-        let usual = u16::try_from(live.clamp(1, REPLICAS)).unwrap_or(1);
+        let usual = u16::try_from(self.usual_replicas()).unwrap_or(1);
         let replicas = topic.replicas.unwrap_or(usual);
         if replicas == 0 || usize::from(replicas) > live {
             return Err(TopicError::IllegalReplicas { asked: replicas.into(), live });
@@ -143,7 +165,9 @@ impl Backend for ClusterBackend {
             if !self.defaults.create_on_first_use {
                 return Err(TopicError::Absent { name: name.to_owned() });
             }
+            self.wait_for_brokers(deadline).await;
             let topic = NewTopic { name: name.to_owned(), partitions: None, replicas: None };
+            let patience = deadline.saturating_duration_since(Instant::now());
             match self.create_topic(topic, Intent::Do, patience).await {
                 // Another client was first, or some partition has no leader yet: the topic is there.
                 Ok(_) | Err(TopicError::Exists { .. } | TopicError::Unknown { .. }) => {}
@@ -174,11 +198,13 @@ impl Backend for ClusterBackend {
         if intent == Intent::Validate {
             return Ok(CreatedTopic { id: Uuid::nil(), partitions, replicas });
         }
-        let client = self.client.with_patience(patience);
+        let turn = self.changes.acquire().await;
+        let client = self.client.with_patience(deadline.saturating_duration_since(Instant::now()));
         let created = client
             .create_topic(name, partitions as usize, usize::from(replicas), &self.live_brokers())
             .await
             .map_err(|error| creation_error(&topic.name, replicas, patience, error))?;
+        drop(turn);
         let groups: Vec<GroupId> = created.groups().collect();
         if !leaders::wait_for_leaders(self.handle(), &groups, deadline).await {
             return Err(TopicError::Unknown { waited: patience });
@@ -204,6 +230,7 @@ impl Backend for ClusterBackend {
                 ManagerTopicRef::Name(TopicName::new(name.as_str()).map_err(|_| absent())?)
             }
         };
+        let _turn = self.changes.acquire().await;
         let deleted = match self.client.with_patience(patience).delete_topic(asked).await {
             Ok(deleted) => deleted,
             Err(RequestError::Refused(DeleteTopicRefused::Unknown { .. })) => return Err(absent()),

@@ -77,6 +77,7 @@ pub struct Broker {
     peer: SocketAddr,
     kafka: SocketAddr,
     registry: Arc<Registry>,
+    backend: Arc<ClusterBackend>,
     refused: watch::Receiver<Option<RegisterBrokerRefused>>,
     is_serving: watch::Receiver<bool>,
     stopping: watch::Sender<bool>,
@@ -121,13 +122,26 @@ impl Broker {
         let (serving_sender, is_serving) = watch::channel(false);
         let (stopping, stop) = watch::channel(false);
         let reconciler = Reconciler::new(replica, handle, view.clone(), registry.clone());
-        let serving = serve_once_known(view, introduction.clone(), listener, backend, serving_sender, stop);
+        let serving =
+            serve_once_known(view, introduction.clone(), listener, backend.clone(), serving_sender, stop);
         let tasks = vec![
             tokio::spawn(reconciler.run()),
             tokio::spawn(join(client.clone(), introduction, refused_sender)),
         ];
         let serving = tokio::spawn(serving);
-        Ok(Self { client, replica, peer, kafka, registry, refused, is_serving, stopping, serving, tasks })
+        Ok(Self {
+            client,
+            replica,
+            peer,
+            kafka,
+            registry,
+            backend,
+            refused,
+            is_serving,
+            stopping,
+            serving,
+            tasks,
+        })
     }
 
     /// Where it really listens for Kafka clients.
@@ -153,6 +167,11 @@ impl Broker {
     /// Its copy of the metadata.
     pub fn metadata(&self) -> &MetadataView {
         self.client.view()
+    }
+
+    /// What its Kafka edge asks.
+    pub fn backend(&self) -> &Arc<ClusterBackend> {
+        &self.backend
     }
 
     /// The partitions it hosts.
@@ -181,6 +200,12 @@ impl Broker {
             return reason;
         }
         std::future::pending().await
+    }
+
+    /// Waits until the node has ended by itself, which it does only when it cannot go on; its log says why.
+    pub async fn ended(&self) {
+        let mut changes = self.handle().changes();
+        while changes.changed().await.is_ok() {}
     }
 
     /// Stops it: no more requests are taken, those taken are answered if that does not take long, and what is on

@@ -1,8 +1,9 @@
 //! A record batch on its way through the partition's group.
 //!
 //! The order of batches is the order in which they were handed to the node; the answer is waited for apart from
-//! that, by a task of its own, so that a connection that goes away takes nothing back. Invariant: at most
-//! [`IN_FLIGHT_BYTES`] of batches are under way on this broker, and whoever comes then waits.
+//! that, by a task of its own, so that a connection that goes away takes nothing back. Invariants: at most
+//! [`UNDER_WAY_MAX`] batches and [`UNDER_WAY_BYTES_MAX`] of bytes are under way on this broker, and whoever comes then
+//! waits; and because of the first, a batch lies in the node's queue when [`Producing::start`] returns.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -20,20 +21,27 @@ use crate::kafka::{PartitionError, Pending, Produced};
 use crate::partition::{Answer, BatchRefusal};
 use crate::record::Offset;
 
+/// How many batches may be under way on one broker. With what else this crate asks of the node at once it must stay
+/// below the 1,024 requests that fit the node's queue: then the queue is never full, handing over never waits, and
+/// no batch can overtake one that was handed over before it.
+const UNDER_WAY_MAX: usize = 768;
 /// How many bytes of batches may be under way on one broker.
-const IN_FLIGHT_BYTES: usize = 256 * 1024 * 1024;
+const UNDER_WAY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// What one permit stands for.
 const PERMIT_BYTES: usize = 1024;
 
 /// The way of batches from the edge into the log.
 pub(super) struct Producing {
     handle: NodeHandle,
+    places: Arc<Semaphore>,
     room: Arc<Semaphore>,
 }
 
 impl Producing {
     pub(super) fn new(handle: NodeHandle) -> Self {
-        Self { handle, room: Arc::new(Semaphore::new(IN_FLIGHT_BYTES / PERMIT_BYTES)) }
+        let places = Arc::new(Semaphore::new(UNDER_WAY_MAX));
+        let room = Arc::new(Semaphore::new(UNDER_WAY_BYTES_MAX / PERMIT_BYTES));
+        Self { handle, places, room }
     }
 
     /// Hands a batch to the group's node. Returns once its place in the order is fixed.
@@ -43,18 +51,18 @@ impl Producing {
         batch: Bytes,
         patience: Duration,
     ) -> Result<Pending, PartitionError> {
-        let permits = (batch.len() / PERMIT_BYTES + 1).min(IN_FLIGHT_BYTES / PERMIT_BYTES);
+        let permits = (batch.len() / PERMIT_BYTES + 1).min(UNDER_WAY_BYTES_MAX / PERMIT_BYTES);
         let permits = u32::try_from(permits).unwrap_or(u32::MAX);
-        let room =
-            self.room.clone().acquire_many_owned(permits).await.map_err(|_| PartitionError::Stopping)?;
+        let room = self.room.clone().acquire_many_owned(permits).await.map_err(|_| PartitionError::Stopping)?;
+        let place = self.places.clone().acquire_owned().await.map_err(|_| PartitionError::Stopping)?;
         let handle = self.handle.clone();
         // Without tokio's budget, which could keep the first poll from doing anything.
         let mut proposing = Box::pin(tokio::task::unconstrained(async move {
             let outcome = handle.propose(group, batch, patience).await;
-            drop(room);
+            drop((room, place));
             outcome
         }));
-        // The first poll takes a place in the node's queue, which is first come, first served also when it is full.
+        // The first poll puts the batch into the node's queue, where there is always room for it.
         if let Poll::Ready(outcome) = poll_once(proposing.as_mut()).await {
             let ended = settle(outcome);
             return Ok(Box::pin(async move { ended }));

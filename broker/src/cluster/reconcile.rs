@@ -8,16 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use manager::metadata::{Metadata, Partition as PartitionSpec, Topic};
-use manager::{HostPort, MetadataView, PartitionId};
+use manager::metadata::{Metadata, Partition as PartitionSpec};
+use manager::{HostPort, MetadataView};
 use raft_core::{GroupId, NodeId, ReplicaId};
 use raft_net::{GroupSpec, NodeHandle, OpenGroupError};
+use tokio::task::JoinSet;
 
 use super::registry::Registry;
 use crate::partition::{PRODUCERS_MAX, Partition, PartitionMachine};
 
 /// How long to wait before a group that could not be opened is tried again.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// How many groups are opened or removed at once.
+const AT_ONCE: usize = 64;
 
 /// What the reconciling task works on.
 pub(super) struct Reconciler {
@@ -89,53 +93,78 @@ impl Reconciler {
     async fn remove_deleted(&mut self, metadata: &Metadata) {
         let deleted: Vec<GroupId> =
             metadata.deleted_groups().filter(|group| !self.removed.contains(group)).collect();
+        let mut removals = JoinSet::new();
         for group in deleted {
             if self.registry.contains(group) {
                 tracing::info!(%group, "remove: the topic of this partition was deleted");
             }
             self.registry.remove(group);
-            self.handle.remove_group(group).await;
             self.removed.insert(group);
+            make_room(&mut removals).await;
+            let handle = self.handle.clone();
+            removals.spawn(async move { handle.remove_group(group).await });
         }
+        while removals.join_next().await.is_some() {}
     }
 
     async fn open_wanted(&mut self, metadata: &Metadata) -> Round {
+        let mut openings = JoinSet::new();
         let mut round = Round::Done;
-        for (topic, number, partition) in metadata.partitions_on(self.me) {
-            if self.registry.contains(partition.group) {
-                continue;
+        let wanted = metadata.partitions_on(self.me);
+        for (topic, number, partition) in wanted.filter(|(.., spec)| !self.registry.contains(spec.group)) {
+            if let Some(ended) = make_room(&mut openings).await {
+                round = round.and(ended);
             }
-            match self.open(topic, number, partition).await {
-                Ok(()) => {}
-                Err(OpenGroupError::Stopping) => return Round::Stopping,
-                Err(error) => {
-                    let group = partition.group;
-                    tracing::error!(%group, topic = %topic.name, partition = %number, %error, "open");
-                    round = Round::Incomplete;
-                }
-            }
+            let label = format!("{} {number}", topic.name);
+            openings.spawn(open(self.handle.clone(), self.registry.clone(), label, partition.clone()));
+        }
+        while let Some(ended) = openings.join_next().await {
+            round = round.and(ended.unwrap_or(Round::Incomplete));
         }
         round
     }
+}
 
-    async fn open(
-        &mut self,
-        topic: &Topic,
-        number: PartitionId,
-        partition: &PartitionSpec,
-    ) -> Result<(), OpenGroupError> {
-        let group = partition.group;
-        let machine = PartitionMachine::new(PRODUCERS_MAX);
-        let (view, state) = (machine.watch(), machine.state());
-        let spec = GroupSpec {
-            group,
-            genesis: Some(partition.configuration()),
-            note: Bytes::from(format!("{} {number}", topic.name)),
-            machine: Box::new(machine),
-        };
-        let log = self.handle.open_group(spec).await?;
-        self.registry.insert(group, Partition::new(view, state, log));
-        tracing::info!(%group, topic = %topic.name, partition = %number, "open");
-        Ok(())
+impl Round {
+    /// How a round ended of which this is one part and `other` another.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Round::Stopping, _) | (_, Round::Stopping) => Round::Stopping,
+            (Round::Incomplete, _) | (_, Round::Incomplete) => Round::Incomplete,
+            (Round::Done, Round::Done) => Round::Done,
+        }
+    }
+}
+
+/// Waits until one more task may begin. Several at once share a flush of the log.
+async fn make_room<T: 'static>(tasks: &mut JoinSet<T>) -> Option<T> {
+    if tasks.len() < AT_ONCE {
+        return None;
+    }
+    tasks.join_next().await?.ok()
+}
+
+/// Opens the group of one partition, labelled for people.
+async fn open(handle: NodeHandle, registry: Arc<Registry>, label: String, partition: PartitionSpec) -> Round {
+    let group = partition.group;
+    let machine = PartitionMachine::new(PRODUCERS_MAX);
+    let (view, state) = (machine.watch(), machine.state());
+    let spec = GroupSpec {
+        group,
+        genesis: Some(partition.configuration()),
+        note: Bytes::from(label.clone()),
+        machine: Box::new(machine),
+    };
+    match handle.open_group(spec).await {
+        Ok(log) => {
+            registry.insert(group, Partition::new(view, state, log));
+            tracing::info!(%group, partition = label, "open");
+            Round::Done
+        }
+        Err(OpenGroupError::Stopping) => Round::Stopping,
+        Err(error) => {
+            tracing::error!(%group, partition = label, %error, "open");
+            Round::Incomplete
+        }
     }
 }

@@ -9,7 +9,8 @@
 
 use super::wire::Layout;
 
-/// A kind of request.
+/// A kind of request, named as Kafka names it.
+#[allow(clippy::enum_variant_names)] // "ApiVersions" is its name
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Api {
     /// Append record batches.

@@ -52,7 +52,9 @@ pub(crate) enum Closed {
     #[error("writing an answer: {0}")]
     Write(std::io::Error),
     /// A batch failed whose producer does not want answers (acks=0).
-    #[error("a batch sent with acks=0 was not appended ({0}): closing, so that the producer looks for the leader")]
+    #[error(
+        "a batch sent with acks=0 was not appended ({0}): closing, so that the producer looks for the leader"
+    )]
     Unanswered(Arc<str>),
 }
 
@@ -78,6 +80,7 @@ struct Queued {
     work: Work,
     _slot: OwnedSemaphorePermit,
     _bytes: OwnedSemaphorePermit,
+    _budget: OwnedSemaphorePermit,
     /// Dropped when the work is done.
     _done: Option<oneshot::Sender<()>>,
 }
@@ -154,7 +157,9 @@ impl<B: Backend, R: AsyncRead + Unpin> Reader<B, R> {
         let Limits { max_request_bytes, unfinished, .. } = edge.limits;
         let slots = Arc::new(Semaphore::new(slot_count(&edge.limits)));
         let bytes = Arc::new(Semaphore::new(byte_count(&edge.limits)));
-        let frames = FrameReader::new(read, max_request_bytes.min(byte_count(&edge.limits)), unfinished);
+        let budget = edge.budget.clone();
+        let frames =
+            FrameReader::new(read, budget, max_request_bytes.min(byte_count(&edge.limits)), unfinished);
         Self { edge, peer, frames, queue, slots, bytes, barrier: None }
     }
 
@@ -173,13 +178,14 @@ impl<B: Backend, R: AsyncRead + Unpin> Reader<B, R> {
         let begun = Instant::now();
         let bytes = acquire(&self.bytes, length).await?;
         self.frames.excuse(begun.elapsed());
-        let request = Request::parse(self.frames.body(length).await?)?;
+        let (frame, budget) = self.frames.body(length).await?;
+        let request = Request::parse(frame)?;
         tracing::trace!(peer = %self.peer, api = ?request.served.api, version = request.version, "request");
         let (work, done) = match request.served.api {
             Api::Produce => (self.start_produce(request).await?, None),
             _ => self.prepare(request),
         };
-        let queued = Queued { work, _slot: slot, _bytes: bytes, _done: done };
+        let queued = Queued { work, _slot: slot, _bytes: bytes, _budget: budget, _done: done };
         // The queue has room for every slot; it is closed only when the writer has ended, and then so do we.
         self.queue.send(queued).await.map_err(|_| Closed::Frame(FrameError::Closed))
     }

@@ -1,6 +1,7 @@
 //! A broker in memory for tests: one node, no Raft, commits when the test says so.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,11 +21,14 @@ pub(crate) enum Commits {
     Held,
 }
 
-type Waiting = (Result<Produced, PartitionError>, FakePartition, oneshot::Sender<Result<Produced, PartitionError>>);
+type Waiting =
+    (Result<Produced, PartitionError>, FakePartition, oneshot::Sender<Result<Produced, PartitionError>>);
+
+type Topics = BTreeMap<Arc<str>, (Arc<TopicInfo>, Vec<FakePartition>)>;
 
 /// The broker.
 pub(crate) struct FakeBroker {
-    topics: Mutex<BTreeMap<Arc<str>, (Arc<TopicInfo>, Vec<FakePartition>)>>,
+    topics: Mutex<Topics>,
     /// Appended and not committed, in the order in which they were handed over.
     waiting: Mutex<Vec<Waiting>>,
     /// How many batches have been handed over.
@@ -38,7 +42,10 @@ pub(crate) struct FakeBroker {
 #[derive(Clone)]
 pub(crate) struct FakePartition {
     state: Arc<Mutex<Log>>,
-    view: Arc<watch::Sender<PartitionView>>,
+    /// Gone when the topic is deleted.
+    view: Arc<Mutex<Option<watch::Sender<PartitionView>>>>,
+    /// Never waited on: others are copies of it.
+    watch: watch::Receiver<PartitionView>,
 }
 
 #[derive(Default)]
@@ -82,7 +89,8 @@ impl FakeBroker {
         let leader = Some((broker(1), epoch(3)));
         let info = PartitionInfo { leader, replicas: vec![broker(1), broker(2)], in_sync: vec![broker(1)] };
         let partitions: Vec<_> = (0..partitions).map(|_| FakePartition::new()).collect();
-        let info = TopicInfo { name: name.into(), id: Uuid::new_v4(), partitions: vec![info; partitions.len()] };
+        let info =
+            TopicInfo { name: name.into(), id: Uuid::new_v4(), partitions: vec![info; partitions.len()] };
         let info = Arc::new(info);
         lock(&self.topics).insert(name.into(), (info.clone(), partitions));
         info
@@ -113,7 +121,8 @@ impl FakePartition {
             log_start: Offset::ZERO,
             high_watermark: Offset::ZERO,
         };
-        Self { state: Arc::default(), view: Arc::new(watch::Sender::new(view)) }
+        let (view, watch) = watch::channel(view);
+        Self { state: Arc::default(), view: Arc::new(Mutex::new(Some(view))), watch }
     }
 
     /// Appends a batch in epoch `leader_epoch`; returns its base offset.
@@ -130,25 +139,49 @@ impl FakePartition {
     /// Makes all that is appended visible.
     pub(crate) fn commit(&self) {
         let end = lock(&self.state).end;
-        self.view.send_modify(|view| view.high_watermark = end);
+        self.change(|view| view.high_watermark = end);
     }
 
     pub(crate) fn lead(&self, leadership: Leadership) {
-        self.view.send_modify(|view| view.leadership = leadership);
+        self.change(|view| view.leadership = leadership);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut PartitionView)) {
+        if let Some(view) = &*lock(&self.view) {
+            view.send_modify(change);
+        }
+    }
+
+    /// As when its topic is deleted.
+    pub(crate) fn delete(&self) {
+        lock(&self.view).take();
     }
 
     pub(crate) fn batches(&self) -> Vec<Bytes> {
         lock(&self.state).batches.clone()
     }
+
+    /// Ends when one more request than now waits for a change of this partition.
+    pub(crate) fn one_more_waits(&self) -> impl Future<Output = ()> {
+        let view = self.view.clone();
+        let receivers = move || lock(&view).as_ref().map_or(0, watch::Sender::receiver_count);
+        // A request that waits holds its handle's copy, its own, and the one it waits on.
+        let enough = receivers() + 3;
+        async move {
+            while receivers() < enough {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
 }
 
 impl PartitionRead for FakePartition {
     fn watch(&self) -> watch::Receiver<PartitionView> {
-        self.view.subscribe()
+        self.watch.clone()
     }
 
     async fn read(&self, from: Offset, limit: ReadLimit) -> Result<Vec<Bytes>, PartitionError> {
-        let high_watermark = self.view.borrow().high_watermark;
+        let high_watermark = self.watch.borrow().high_watermark;
         let mut found = Vec::new();
         let mut bytes = 0;
         for run in self.batches() {
@@ -174,7 +207,8 @@ impl Backend for FakeBroker {
     type Partition = FakePartition;
 
     fn cluster(&self) -> ClusterInfo {
-        let address = |id: i32| BrokerAddress { id: broker(id), host: format!("b{id}"), port: 9091 + id as u16 };
+        let address =
+            |id: i32| BrokerAddress { id: broker(id), host: format!("b{id}"), port: 9091 + id as u16 };
         let brokers = vec![address(1), address(2)];
         ClusterInfo { cluster_id: "fake".to_owned(), controller: Some(broker(2)), brokers }
     }
@@ -240,7 +274,11 @@ impl Backend for FakeBroker {
         let leader_epoch = view.serving()?;
         let base_offset = partition.append(batch.into_bytes(), leader_epoch.as_i32());
         let (answer, end) = oneshot::channel();
-        lock(&self.waiting).push((Ok(Produced { base_offset, log_start: view.log_start }), partition, answer));
+        lock(&self.waiting).push((
+            Ok(Produced { base_offset, log_start: view.log_start }),
+            partition,
+            answer,
+        ));
         self.started.send_modify(|started| *started += 1);
         if self.commits == Commits::AtOnce {
             self.commit_one();

@@ -129,7 +129,8 @@ mod tests {
         let empty = FetchedPartition { index: 1, error: None, bounds, records: vec![] };
         let error = Some(ResponseError::NotLeaderOrFollower);
         let failed = FetchedPartition { index: 2, error, bounds: None, records: vec![] };
-        let last = FetchedPartition { index: 3, error: None, bounds, records: vec![Bytes::from_static(b"x")] };
+        let last =
+            FetchedPartition { index: 3, error: None, bounds, records: vec![Bytes::from_static(b"x")] };
         vec![
             FetchedTopic { name: "t".to_owned(), partitions: vec![full, empty, failed] },
             FetchedTopic { name: "u".to_owned(), partitions: vec![last] },
@@ -154,7 +155,9 @@ mod tests {
         for version in 4..=12 {
             let response = decoded(version, Isolation::Committed);
             assert_eq!((response.error_code, response.session_id), (0, 0));
-            let [full, empty, failed] = &response.responses[0].partitions[..] else { panic!("three partitions") };
+            let [full, empty, failed] = &response.responses[0].partitions[..] else {
+                panic!("three partitions")
+            };
             assert_eq!(full.records.as_deref(), Some(&b"onetwo"[..]));
             assert_eq!((full.high_watermark, full.last_stable_offset), (8, 8));
             assert_eq!(full.log_start_offset, if version >= 5 { 2 } else { -1 });

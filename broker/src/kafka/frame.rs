@@ -1,14 +1,16 @@
 //! Requests cut out of a connection's bytes.
 //!
 //! A frame is a 32-bit length and as many bytes. The length is judged before anything is allocated for it, and memory
-//! grows with the bytes that arrive, not with the ones announced. Each frame gets memory of its own, so that a record
+//! grows with the bytes that arrive, not with the ones announced, out of a budget that all connections share. Each frame gets memory of its own, so that a record
 //! batch in it can be patched in place when nobody else holds the frame.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 /// Small requests arrive in one read of this many bytes; larger ones bypass this buffer.
@@ -35,7 +37,7 @@ pub(crate) enum FrameError {
         /// The largest allowed, inclusive.
         limit: usize,
     },
-    /// It was not complete in time.
+    /// It was not complete in time, or the budget for unanswered requests was used up for as long.
     #[error("a request was not complete {after:?} after it began")]
     Unfinished {
         /// How long it had.
@@ -56,6 +58,8 @@ pub(crate) enum FrameError {
 #[derive(Debug)]
 pub(crate) struct FrameReader<R> {
     from: BufReader<R>,
+    /// Bytes that unanswered requests of all connections may still take.
+    budget: Arc<Semaphore>,
     max_bytes: usize,
     unfinished: Duration,
     /// Until the first frame is complete: when that has to be.
@@ -66,11 +70,11 @@ pub(crate) struct FrameReader<R> {
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Reads frames of at most `max_bytes`. Each has to be complete within `unfinished` of its first byte, and the
-    /// first one within `unfinished` of now.
-    pub(crate) fn new(from: R, max_bytes: usize, unfinished: Duration) -> Self {
+    /// first one within `unfinished` of now. Their memory is taken out of `budget`, one permit a byte.
+    pub(crate) fn new(from: R, budget: Arc<Semaphore>, max_bytes: usize, unfinished: Duration) -> Self {
         let deadline = Instant::now() + unfinished;
         let from = BufReader::with_capacity(READ_AHEAD_BYTES, from);
-        Self { from, max_bytes, unfinished, first_by: Some(deadline), deadline }
+        Self { from, budget, max_bytes, unfinished, first_by: Some(deadline), deadline }
     }
 
     /// Waits for the first byte of the next frame. May be dropped and called again.
@@ -80,7 +84,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub(crate) async fn begin(&mut self) -> Result<(), FrameError> {
         let after = self.unfinished;
         let filled = match self.first_by {
-            Some(by) => timeout_at(by, self.from.fill_buf()).await.map_err(|_| FrameError::Silent { after })?,
+            Some(by) => {
+                timeout_at(by, self.from.fill_buf()).await.map_err(|_| FrameError::Silent { after })?
+            }
             None => self.from.fill_buf().await,
         };
         if filled?.is_empty() {
@@ -108,25 +114,36 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         self.deadline += waited;
     }
 
-    /// Reads the `length` bytes after the length.
+    /// Reads the `length` bytes after the length. Comes with what they took of the budget.
     ///
     /// # Errors
     /// [`FrameError::ClosedInside`], [`FrameError::Unfinished`], [`FrameError::Silent`], [`FrameError::Io`].
-    pub(crate) async fn body(&mut self, length: usize) -> Result<Bytes, FrameError> {
-        let mut frame = BytesMut::with_capacity(length.min(FIRST_BYTES));
+    pub(crate) async fn body(&mut self, length: usize) -> Result<(Bytes, OwnedSemaphorePermit), FrameError> {
+        let mut room = length.min(FIRST_BYTES);
+        let mut taken = self.take(room).await?;
+        let mut frame = BytesMut::with_capacity(room);
         while frame.len() < length {
-            let missing = length - frame.len();
-            if frame.len() == frame.capacity() {
-                frame.reserve(missing.min(frame.len().max(FIRST_BYTES)));
+            if frame.len() == room {
+                let more = room.min(length - room);
+                taken.merge(self.take(more).await?);
+                frame.reserve(more);
+                room += more;
             }
-            let mut rest = (&mut self.from).take(missing as u64);
+            let mut rest = (&mut self.from).take((room - frame.len()) as u64);
             let read = timeout_at(self.deadline, rest.read_buf(&mut frame)).await;
             if read.map_err(|_| self.late())?? == 0 {
                 return Err(FrameError::ClosedInside);
             }
         }
         self.first_by = None;
-        Ok(frame.freeze())
+        Ok((frame.freeze(), taken))
+    }
+
+    async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, FrameError> {
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let taken = timeout_at(self.deadline, self.budget.clone().acquire_many_owned(permits)).await;
+        // The budget is never closed.
+        taken.map_err(|_| self.late())?.map_err(|_| FrameError::Closed)
     }
 
     fn late(&self) -> FrameError {
@@ -147,8 +164,12 @@ mod tests {
 
     const LATE: Duration = Duration::from_secs(3600);
 
+    fn reader<R: AsyncRead + Unpin>(from: R, max_bytes: usize, unfinished: Duration) -> FrameReader<R> {
+        FrameReader::new(from, Arc::new(Semaphore::new(1 << 20)), max_bytes, unfinished)
+    }
+
     async fn read_all(bytes: &[u8], max_bytes: usize) -> (Vec<Bytes>, FrameError) {
-        let mut reader = FrameReader::new(bytes, max_bytes, LATE);
+        let mut reader = reader(bytes, max_bytes, LATE);
         let mut frames = Vec::new();
         loop {
             match next(&mut reader).await {
@@ -161,7 +182,7 @@ mod tests {
     async fn next<R: AsyncRead + Unpin>(reader: &mut FrameReader<R>) -> Result<Bytes, FrameError> {
         reader.begin().await?;
         let length = reader.length().await?;
-        reader.body(length).await
+        Ok(reader.body(length).await?.0)
     }
 
     fn framed(body: &[u8]) -> Vec<u8> {
@@ -197,38 +218,42 @@ mod tests {
 
     #[tokio::test]
     async fn memory_grows_with_the_bytes_that_arrive_and_not_with_those_announced() {
-        let (mut client, server) = tokio::io::duplex(1024);
-        let mut reader = FrameReader::new(server, 1 << 30, LATE);
+        let (mut client, server) = tokio::io::duplex(1 << 20);
+        let mut reader = reader(server, 1 << 30, LATE);
+        let budget = reader.budget.clone();
         client.write_all(&(1i32 << 30).to_be_bytes()).await.expect("written");
         reader.begin().await.expect("a byte");
         let length = reader.length().await.expect("a legal length");
         let mut body = Box::pin(reader.body(length));
-        // A gigabyte reserved up front would be seen here by the memory limits of a small machine; what can be
-        // asserted is that a body that ends early fails without having asked for it.
-        tokio::select! {
-            biased;
-            _ = &mut body => panic!("the body is not there"),
-            written = client.write_all(&[0; 100]) => written.expect("written"),
+        for arrived in [0, 100, 70_000, 300_000] {
+            client.write_all(&vec![0; arrived]).await.expect("written");
+            tokio::select! {
+                biased;
+                _ = &mut body => panic!("the body is not there"),
+                () = tokio::task::yield_now() => {}
+            }
+            let taken = (1 << 20) - budget.available_permits();
+            assert!(taken <= FIRST_BYTES.max(4 * arrived), "{taken} bytes for {arrived}");
         }
         drop(client);
         assert!(matches!(body.await, Err(FrameError::ClosedInside)));
+        assert_eq!(budget.available_permits(), 1 << 20, "all of it is given back");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_half_frame_is_late_after_its_time_and_a_silent_connection_too() {
         let limit = Duration::from_secs(10);
-        let (mut client, server) = tokio::io::duplex(1024);
-        let mut reader = FrameReader::new(server, 100, limit);
-        assert!(matches!(reader.begin().await, Err(FrameError::Silent { .. })));
+        let (_client, server) = tokio::io::duplex(1024);
+        let mut silent = reader(server, 100, limit);
+        assert!(matches!(silent.begin().await, Err(FrameError::Silent { .. })));
 
         let (mut late, server) = tokio::io::duplex(1024);
-        let mut reader2 = FrameReader::new(server, 100, limit);
+        let mut half = reader(server, 100, limit);
         late.write_all(&framed(&[0; 8])).await.expect("written");
-        next(&mut reader2).await.expect("a first request");
+        next(&mut half).await.expect("a first request");
         late.write_all(&[0, 0, 0]).await.expect("written");
         let begun = Instant::now();
-        assert!(matches!(next(&mut reader2).await, Err(FrameError::Unfinished { .. })));
+        assert!(matches!(next(&mut half).await, Err(FrameError::Unfinished { .. })));
         assert_eq!(begun.elapsed(), limit);
-        client.shutdown().await.expect("shut down");
     }
 }

@@ -7,7 +7,9 @@ use std::task::Poll;
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Runs all to their ends. The results come in the order of the futures.
-pub(crate) async fn all<'a, T: Send>(futures: impl IntoIterator<Item = impl Future<Output = T> + Send + 'a>) -> Vec<T> {
+pub(crate) async fn all<'a, T: Send>(
+    futures: impl IntoIterator<Item = impl Future<Output = T> + Send + 'a>,
+) -> Vec<T> {
     let mut running: Vec<Boxed<'a, T>> = futures.into_iter().map(|future| Box::pin(future) as _).collect();
     let mut results: Vec<Option<T>> = running.iter().map(|_| None).collect();
     poll_fn(|context| {

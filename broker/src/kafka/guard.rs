@@ -81,12 +81,10 @@ const LIST_OFFSETS: &[Field] = &[
     since(2, "isolation level", Fixed(1)),
     field("topics", Structs(LIST_OFFSETS_TOPIC)),
 ];
-const LIST_OFFSETS_TOPIC: &[Field] = &[field("name", Text), field("partitions", Structs(LIST_OFFSETS_PARTITION))];
-const LIST_OFFSETS_PARTITION: &[Field] = &[
-    field("partition", Fixed(4)),
-    since(4, "current leader epoch", Fixed(4)),
-    field("timestamp", Fixed(8)),
-];
+const LIST_OFFSETS_TOPIC: &[Field] =
+    &[field("name", Text), field("partitions", Structs(LIST_OFFSETS_PARTITION))];
+const LIST_OFFSETS_PARTITION: &[Field] =
+    &[field("partition", Fixed(4)), since(4, "current leader epoch", Fixed(4)), field("timestamp", Fixed(8))];
 
 const METADATA: &[Field] = &[
     field("topics", Structs(METADATA_TOPIC)),
@@ -96,16 +94,11 @@ const METADATA: &[Field] = &[
 ];
 const METADATA_TOPIC: &[Field] = &[since(10, "topic id", Fixed(16)), field("name", Text)];
 
-const FIND_COORDINATOR: &[Field] = &[
-    between(0, 3, "key", Text),
-    since(1, "key type", Fixed(1)),
-    since(4, "coordinator keys", Texts),
-];
+const FIND_COORDINATOR: &[Field] =
+    &[between(0, 3, "key", Text), since(1, "key type", Fixed(1)), since(4, "coordinator keys", Texts)];
 
-const API_VERSIONS: &[Field] = &[
-    since(3, "client software name", Text),
-    since(3, "client software version", Text),
-];
+const API_VERSIONS: &[Field] =
+    &[since(3, "client software name", Text), since(3, "client software version", Text)];
 
 const CREATE_TOPICS: &[Field] = &[
     field("topics", Structs(CREATABLE_TOPIC)),

@@ -14,6 +14,10 @@ pub struct Limits {
     pub in_flight_requests: usize,
     /// Bytes of such requests, inclusive. Raised to `max_request_bytes` if it is less.
     pub in_flight_bytes: usize,
+    /// Bytes of unanswered requests of all connections together, inclusive, counted as they arrive. Raised to
+    /// `max_request_bytes` if it is less. When they are used up, requests wait, and those that were not complete in
+    /// time close their connections.
+    pub all_in_flight_bytes: usize,
     /// From a request's first byte to its last; also from a connection's beginning to the end of its first request.
     pub unfinished: Duration,
     /// How long a connection may have nothing to do.
@@ -33,6 +37,7 @@ impl Default for Limits {
             max_request_bytes: 16 << 20,
             in_flight_requests: 64,
             in_flight_bytes: 32 << 20,
+            all_in_flight_bytes: 1 << 30,
             unfinished: Duration::from_secs(10),
             idle: Duration::from_secs(600),
             write_stall: Duration::from_secs(60),

@@ -34,9 +34,9 @@ mod topic_name;
 mod wire;
 
 pub use backend::{
-    Backend, BrokerAddress, BrokerId, ClusterInfo, CreatedTopic, Intent, Leadership, NewTopic, PartitionError,
-    PartitionInfo, PartitionRead, PartitionView, Pending, Produced, ProducerIdError, ProducerIdentity, ReadLimit,
-    TopicError, TopicInfo, TopicRef,
+    Backend, BrokerAddress, BrokerId, ClusterInfo, CreatedTopic, Intent, Leadership, NewTopic,
+    PartitionError, PartitionInfo, PartitionRead, PartitionView, Pending, Produced, ProducerIdError,
+    ProducerIdentity, ReadLimit, TopicError, TopicInfo, TopicRef,
 };
 pub use limits::Limits;
 pub use server::{serve, serve_within};

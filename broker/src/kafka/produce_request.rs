@@ -167,7 +167,8 @@ mod tests {
             let request = request(version, &encoded(version, false));
             let found = ProduceRequest::parse(&request).expect("well formed");
             assert_eq!((found.transactional, found.acks, found.timeout_ms), (false, Acks(-1), 30_000));
-            let topics: Vec<_> = found.topics.iter().map(|topic| (&*topic.name, &*topic.partitions)).collect();
+            let topics: Vec<_> =
+                found.topics.iter().map(|topic| (&*topic.name, &*topic.partitions)).collect();
             let first = (0, Some(Bytes::from_static(b"first")));
             assert_eq!(topics[0], ("a", &[first, (7, None)][..]));
             assert_eq!(topics[1], ("b", &[(1, Some(Bytes::new()))][..]));
@@ -205,7 +206,10 @@ mod tests {
         for version in 3..=9 {
             let whole = encoded(version, false);
             for cut in 0..whole.len() {
-                assert!(ProduceRequest::parse(&request(version, &whole[..cut])).is_err(), "v{version}, cut at {cut}");
+                assert!(
+                    ProduceRequest::parse(&request(version, &whole[..cut])).is_err(),
+                    "v{version}, cut at {cut}"
+                );
             }
         }
     }

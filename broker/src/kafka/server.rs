@@ -34,7 +34,7 @@ pub async fn serve_within<B: Backend>(
 ) {
     let mut server = Server {
         room: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
-        edge: Edge { backend, limits },
+        edge: Edge::new(backend, limits),
         stop: stop.clone(),
         connections: JoinSet::new(),
     };

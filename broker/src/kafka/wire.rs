@@ -124,7 +124,12 @@ impl<'a> Cursor<'a> {
         self.checked_length(length, field, at)
     }
 
-    fn checked_length(&self, length: i64, field: &'static str, at: usize) -> Result<Option<usize>, Malformed> {
+    fn checked_length(
+        &self,
+        length: i64,
+        field: &'static str,
+        at: usize,
+    ) -> Result<Option<usize>, Malformed> {
         match usize::try_from(length) {
             Ok(length) if length <= self.remaining() => Ok(Some(length)),
             Ok(_) => Err(Malformed::CutOff { field, at }),

@@ -16,7 +16,9 @@ pub enum BatchError {
         found: usize,
     },
     /// The length field says less than a header has.
-    #[error("the record batch says it has {declared} bytes after its length field: a header alone has {least}")]
+    #[error(
+        "the record batch says it has {declared} bytes after its length field: a header alone has {least}"
+    )]
     Length {
         /// What the length field holds.
         declared: i32,
@@ -36,7 +38,9 @@ pub enum BatchError {
         found: i8,
     },
     /// The checksum disagrees.
-    #[error("the record batch was damaged on its way: CRC-32C {computed:#010x}, the header says {stored:#010x}")]
+    #[error(
+        "the record batch was damaged on its way: CRC-32C {computed:#010x}, the header says {stored:#010x}"
+    )]
     Crc {
         /// What the header says.
         stored: u32,

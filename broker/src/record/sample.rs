@@ -76,8 +76,8 @@ pub(crate) fn seal(bytes: &mut [u8]) {
 /// A batch of two records as an independent encoder writes it.
 pub(crate) fn by_the_wire_crate() -> Bytes {
     use kafka_protocol::records::{
-        Compression, NO_PARTITION_LEADER_EPOCH, Record,
-        RecordBatchEncoder, RecordEncodeOptions, TimestampType,
+        Compression, NO_PARTITION_LEADER_EPOCH, Record, RecordBatchEncoder, RecordEncodeOptions,
+        TimestampType,
     };
     let record = |offset: i64| Record {
         transactional: false,

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use broker::client::Client;
+use broker::cluster::Broker;
 use broker::dev::{DevCluster, DevConfig, DevPorts};
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::indexmap::IndexMap;
@@ -94,6 +95,12 @@ impl Cluster {
         }
         self.running =
             Some(self.runtime.block_on(DevCluster::start(self.config.clone())).expect("a cluster"));
+    }
+
+    /// Does something with a running broker from within.
+    pub fn on_broker(&self, id: i32, work: impl AsyncFnOnce(&Broker)) {
+        let broker = self.running.as_ref().and_then(|running| running.broker(id as usize - 1));
+        self.runtime.block_on(work(broker.expect("the broker runs")));
     }
 
     /// The ids of the brokers that run.

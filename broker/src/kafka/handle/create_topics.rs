@@ -44,7 +44,10 @@ impl From<TopicError> for Refused {
     }
 }
 
-pub(super) async fn create_topics<B: Backend>(edge: &Edge<B>, request: &Request) -> Result<Reply, HandlerError> {
+pub(super) async fn create_topics<B: Backend>(
+    edge: &Edge<B>,
+    request: &Request,
+) -> Result<Reply, HandlerError> {
     let asked: CreateTopicsRequest = decode(request)?;
     let intent = if asked.validate_only { Intent::Validate } else { Intent::Do };
     let mut named: HashMap<&str, usize> = HashMap::new();
@@ -99,7 +102,10 @@ fn checked(topic: &CreatableTopic) -> Result<NewTopic, Refused> {
 }
 
 fn illegal(code: ResponseError, count: i32, what: &str) -> Refused {
-    Refused { code, words: format!("{count} {what} were asked for: ask for at least 1, or -1 for the default") }
+    Refused {
+        code,
+        words: format!("{count} {what} were asked for: ask for at least 1, or -1 for the default"),
+    }
 }
 
 fn check_config(config: &CreatableTopicConfig) -> Result<(), Refused> {

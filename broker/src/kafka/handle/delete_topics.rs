@@ -17,7 +17,10 @@ use crate::kafka::{error_code, gather};
 /// How many topics of one request are deleted at a time.
 const DELETED_AT_A_TIME: usize = 32;
 
-pub(super) async fn delete_topics<B: Backend>(edge: &Edge<B>, request: &Request) -> Result<Reply, HandlerError> {
+pub(super) async fn delete_topics<B: Backend>(
+    edge: &Edge<B>,
+    request: &Request,
+) -> Result<Reply, HandlerError> {
     let asked: DeleteTopicsRequest = decode(request)?;
     let by_name = asked.topic_names.iter().map(|name| TopicRef::Name(name.as_str().to_owned()));
     let by_either = asked.topics.iter().map(|topic| match &topic.name {

@@ -156,10 +156,14 @@ impl<P: PartitionRead> Fetching<P> {
     }
 
     /// Waits for a change of any partition until `deadline`. Whether there was one.
-    async fn wait(&mut self, deadline: Instant) -> bool {
-        let changes = self.slots.iter_mut().filter_map(|slot| slot.open.as_mut().ok()).map(|open| async {
-            // The sender is dropped when the partition goes: that is a change too.
-            let _ = open.watch.changed().await;
+    async fn wait(&self, deadline: Instant) -> bool {
+        let changes = self.slots.iter().filter_map(|slot| slot.open.as_ref().ok()).map(|open| {
+            // A copy: waiting on the original would mark the change as seen.
+            let mut watch = open.watch.clone();
+            async move {
+                // The sender is dropped when the partition goes: that is a change too.
+                let _ = watch.changed().await;
+            }
         });
         tokio::select! {
             () = gather::any(changes) => true,

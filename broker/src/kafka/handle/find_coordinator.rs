@@ -17,7 +17,10 @@ const GROUP: i8 = 0;
 pub(super) fn find_coordinator(request: &Request) -> Result<Reply, HandlerError> {
     let asked: FindCoordinatorRequest = decode(request)?;
     let (error, words) = if asked.key_type == GROUP {
-        (ResponseError::CoordinatorNotAvailable, "consumer groups are not served yet; assign partitions instead")
+        (
+            ResponseError::CoordinatorNotAvailable,
+            "consumer groups are not served yet; assign partitions instead",
+        )
     } else {
         (ResponseError::UnsupportedVersion, "transactions are not served")
     };

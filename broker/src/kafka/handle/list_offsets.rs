@@ -54,7 +54,10 @@ struct Found {
     leader_epoch: Option<LeaderEpoch>,
 }
 
-pub(super) async fn list_offsets<B: Backend>(edge: &Edge<B>, request: &Request) -> Result<Reply, HandlerError> {
+pub(super) async fn list_offsets<B: Backend>(
+    edge: &Edge<B>,
+    request: &Request,
+) -> Result<Reply, HandlerError> {
     let asked: ListOffsetsRequest = decode(request)?;
     let mut topics = Vec::with_capacity(asked.topics.len());
     for topic in asked.topics {

@@ -16,6 +16,8 @@ mod produce;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::api::Api;
 use super::backend::Backend;
 use super::codec::EncodeError;
@@ -33,11 +35,20 @@ pub(crate) struct Edge<B> {
     pub(crate) backend: Arc<B>,
     /// How much clients may ask for.
     pub(crate) limits: Limits,
+    /// Bytes that unanswered requests of all connections may still take, one permit each.
+    pub(crate) budget: Arc<Semaphore>,
+}
+
+impl<B> Edge<B> {
+    pub(crate) fn new(backend: Arc<B>, limits: Limits) -> Self {
+        let all = limits.all_in_flight_bytes.max(limits.max_request_bytes).min(Semaphore::MAX_PERMITS);
+        Self { backend, limits, budget: Arc::new(Semaphore::new(all)) }
+    }
 }
 
 impl<B> Clone for Edge<B> {
     fn clone(&self) -> Self {
-        Self { backend: self.backend.clone(), limits: self.limits.clone() }
+        Self { backend: self.backend.clone(), limits: self.limits.clone(), budget: self.budget.clone() }
     }
 }
 

@@ -98,7 +98,8 @@ pub(crate) async fn finish(started: Started) -> Answer {
 /// Why all batches of a request are refused, if they are.
 fn refusal(version: i16, acks: Acks, transactional: bool) -> Option<Refused> {
     if version < PRODUCE_SERVED_FROM {
-        let words = format!("Produce version {version} is not served: use version {PRODUCE_SERVED_FROM} or later");
+        let words =
+            format!("Produce version {version} is not served: use version {PRODUCE_SERVED_FROM} or later");
         Some(Refused::new(ResponseError::UnsupportedVersion, &words))
     } else if !acks.is_known() {
         let words = format!("acks={} is not served: use -1 (all), 1 or 0", acks.0);

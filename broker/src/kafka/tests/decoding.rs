@@ -56,16 +56,22 @@ fn full(api: Api, version: i16) -> BytesMut {
         Api::Produce => BytesMut::new(),
         Api::ApiVersions => {
             let client = ApiVersionsRequest::default();
-            encoded(&client.with_client_software_name(text("me")).with_client_software_version(text("1")), version)
+            encoded(
+                &client.with_client_software_name(text("me")).with_client_software_version(text("1")),
+                version,
+            )
         }
         Api::Fetch => {
             let partitions = vec![FetchPartition::default(), FetchPartition::default().with_partition(3)];
             let topic = FetchTopic::default().with_topic(name("lines")).with_partitions(partitions);
-            let mut message = FetchRequest::default()
-                .with_replica_id((-1).into())
-                .with_topics(vec![topic.clone(), FetchTopic::default().with_topic(name("")), topic]);
+            let mut message = FetchRequest::default().with_replica_id((-1).into()).with_topics(vec![
+                topic.clone(),
+                FetchTopic::default().with_topic(name("")),
+                topic,
+            ]);
             if version >= 7 {
-                let forgotten = ForgottenTopic::default().with_topic(name("old")).with_partitions(vec![1, 2, 3]);
+                let forgotten =
+                    ForgottenTopic::default().with_topic(name("old")).with_partitions(vec![1, 2, 3]);
                 message.forgotten_topics_data = vec![forgotten];
             }
             if version >= 11 {

@@ -10,9 +10,9 @@ use kafka_protocol::messages::list_offsets_request::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
 };
 use kafka_protocol::protocol::StrBytes;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::{Client, Server};
+use super::{Client, DEADLINE, Server};
 use crate::kafka::backend::Leadership;
 use crate::kafka::fake::{Commits, FakeBroker, broker, epoch};
 use crate::record::sample::{self, Sample};
@@ -113,9 +113,12 @@ async fn a_fetch_at_the_end_waits_for_the_next_commit_and_not_longer() {
     let (server, _) = two_batches().await;
     let mut client = server.client().await;
     let ask = Ask { offsets: vec![(1, 0), (0, 5)], wait_ms: LONG_MS, ..Ask::default() };
+    let partition = server.broker.lines(0);
+    let waits = partition.one_more_waits();
     let sent = client.send(11, &request(&ask)).await;
-    server.broker.lines(0).append(batch(vec![600]), 3);
-    server.broker.lines(0).commit();
+    timeout(DEADLINE, waits).await.expect("it waits");
+    partition.append(batch(vec![600]), 3);
+    partition.commit();
     let (id, response) = client.receive::<FetchRequest>(11).await;
     assert_eq!(id, sent);
     let partitions = &response.responses[0].partitions;
@@ -129,10 +132,13 @@ async fn a_fetch_waits_until_it_has_enough_bytes() {
     let mut client = server.client().await;
     let (have, one) = (first.len() + second.len(), batch(vec![600]).len());
     let min_bytes = (have + 2 * one) as i32;
+    let partition = server.broker.lines(0);
+    let waits = partition.one_more_waits();
     client.send(11, &request(&Ask { min_bytes, wait_ms: LONG_MS, ..Ask::default() })).await;
+    timeout(DEADLINE, waits).await.expect("it waits");
     for timestamp in [600, 700] {
-        server.broker.lines(0).append(batch(vec![timestamp]), 3);
-        server.broker.lines(0).commit();
+        partition.append(batch(vec![timestamp]), 3);
+        partition.commit();
     }
     let (_, response) = client.receive::<FetchRequest>(11).await;
     assert_eq!(records(&response.responses[0].partitions[0]).len(), have + 2 * one);
@@ -149,15 +155,24 @@ async fn an_empty_fetch_is_answered_when_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn a_waiting_fetch_ends_when_the_leader_changes() {
+async fn a_waiting_fetch_ends_when_the_leader_changes_or_the_topic_goes() {
     let (server, _) = two_batches().await;
     let mut client = server.client().await;
+    let partition = server.broker.lines(0);
     let ask = Ask { offsets: vec![(0, 5)], wait_ms: LONG_MS, ..Ask::default() };
-    client.send(11, &request(&ask)).await;
-    server.broker.lines(0).lead(Leadership::Elsewhere { leader: Some(broker(2)) });
-    let (_, response) = client.receive::<FetchRequest>(11).await;
-    assert_eq!(response.responses[0].partitions[0].error_code, 6);
-    assert_eq!(records(&response.responses[0].partitions[0]), b"");
+    for (end, code) in [("deposed", 6), ("deleted", 3)] {
+        partition.lead(Leadership::Serving(epoch(3)));
+        let waits = partition.one_more_waits();
+        client.send(11, &request(&ask)).await;
+        timeout(DEADLINE, waits).await.expect("it waits");
+        match end {
+            "deposed" => partition.lead(Leadership::Elsewhere { leader: Some(broker(2)) }),
+            _ => partition.delete(),
+        }
+        let (_, response) = client.receive::<FetchRequest>(11).await;
+        let found = &response.responses[0].partitions[0];
+        assert_eq!((found.error_code, records(found)), (code, &b""[..]), "{end}");
+    }
 }
 
 #[tokio::test]
@@ -178,7 +193,8 @@ async fn offsets_outside_the_log_and_epochs_of_another_time_are_told() {
         let found = fetch(&mut client, 12, ask).await;
         assert_eq!(found[0].error_code, code, "offset {offset}, epoch {epoch}");
     }
-    let absent = fetch(&mut client, 12, Ask { offsets: vec![(9, 0)], wait_ms: LONG_MS, ..Ask::default() }).await;
+    let absent =
+        fetch(&mut client, 12, Ask { offsets: vec![(9, 0)], wait_ms: LONG_MS, ..Ask::default() }).await;
     assert_eq!(absent[0].error_code, 3);
 }
 

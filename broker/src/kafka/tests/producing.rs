@@ -16,16 +16,20 @@ fn batch(value: u8) -> Bytes {
 }
 
 fn request(acks: i16, topic: &'static str, partitions: Vec<(i32, Bytes)>) -> ProduceRequest {
-    let data = partitions
-        .into_iter()
-        .map(|(index, records)| PartitionProduceData::default().with_index(index).with_records(Some(records)));
+    let data = partitions.into_iter().map(|(index, records)| {
+        PartitionProduceData::default().with_index(index).with_records(Some(records))
+    });
     let topic = TopicProduceData::default()
         .with_name(TopicName(StrBytes::from_static_str(topic)))
         .with_partition_data(data.collect());
     ProduceRequest::default().with_acks(acks).with_timeout_ms(5000).with_topic_data(vec![topic])
 }
 
-async fn produce(client: &mut Client, version: i16, request: &ProduceRequest) -> Vec<PartitionProduceResponse> {
+async fn produce(
+    client: &mut Client,
+    version: i16,
+    request: &ProduceRequest,
+) -> Vec<PartitionProduceResponse> {
     client.ask(version, request).await.responses.remove(0).partition_responses
 }
 
@@ -142,7 +146,8 @@ async fn each_partition_has_its_own_outcome() {
     let mut client = server.client().await;
     let mut damaged = batch(4).to_vec();
     damaged[70] ^= 1;
-    let partitions = vec![(0, batch(1)), (1, batch(2)), (7, batch(3)), (0, damaged.into()), (0, Bytes::new())];
+    let partitions =
+        vec![(0, batch(1)), (1, batch(2)), (7, batch(3)), (0, damaged.into()), (0, Bytes::new())];
     let found = produce(&mut client, 8, &request(-1, "lines", partitions)).await;
     let codes: Vec<_> = found.iter().map(|partition| (partition.index, partition.error_code)).collect();
     assert_eq!(codes, [(0, 0), (1, 6), (7, 3), (0, 2), (0, 87)]);
@@ -178,7 +183,8 @@ async fn versions_0_to_2_are_answered_with_unsupported_version() {
         let (id, answer) = client.receive_frame().await;
         assert_eq!(id, 9);
         let head = b"\x00\x00\x00\x01\x00\x01t\x00\x00\x00\x01\x00\x00\x00\x02\x00\x23\xff\xff\xff\xff\xff\xff\xff\xff";
-        let tail: &[u8] = [&b""[..], b"\0\0\0\0", b"\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0"][usize::from(version)];
+        let tail: &[u8] =
+            [&b""[..], b"\0\0\0\0", b"\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0"][usize::from(version)];
         assert_eq!(answer, [&head[..], tail].concat(), "v{version}");
     }
     client.ask(3, &ApiVersionsRequest::default()).await;

@@ -32,7 +32,8 @@ fn found(response: &MetadataResponse) -> Vec<(&str, i16, usize)> {
         (topic.error_code, topic.partitions.len())
     };
     let rows = response.topics.iter();
-    rows.map(|topic| (topic.name.as_ref().map_or("", |name| name.as_str()), row(topic).0, row(topic).1)).collect()
+    rows.map(|topic| (topic.name.as_ref().map_or("", |name| name.as_str()), row(topic).0, row(topic).1))
+        .collect()
 }
 
 #[tokio::test]
@@ -41,7 +42,8 @@ async fn metadata_tells_brokers_and_leaders_in_every_version_served() {
     let mut client = server.client().await;
     for version in 0..=12 {
         let response = client.ask(version, &metadata(&["lines"])).await;
-        let brokers: Vec<_> = response.brokers.iter().map(|b| (b.node_id.0, b.host.as_str(), b.port)).collect();
+        let brokers: Vec<_> =
+            response.brokers.iter().map(|b| (b.node_id.0, b.host.as_str(), b.port)).collect();
         assert_eq!(brokers, [(1, "b1", 9092), (2, "b2", 9093)]);
         assert_eq!(found(&response), [("lines", 0, 2)]);
         let partition = &response.topics[0].partitions[1];
@@ -96,7 +98,8 @@ async fn a_topic_is_found_by_its_id_from_version_10_on() {
     let id = server.broker.topic("lines").expect("it is there").id;
     for version in 10..=12 {
         let topic = |id| MetadataRequestTopic::default().with_name(None).with_topic_id(id);
-        let request = MetadataRequest::default().with_topics(Some(vec![topic(id), topic(Uuid::from_u128(9))]));
+        let request =
+            MetadataRequest::default().with_topics(Some(vec![topic(id), topic(Uuid::from_u128(9))]));
         let response = client.ask(version, &request).await;
         assert_eq!(found(&response), [("lines", 0, 2), ("", 100, 0)]);
         assert_eq!(response.topics[0].topic_id, id);
