@@ -23,6 +23,7 @@ RECEIVES = {"read", "readv", "recvfrom", "recvmsg"}
 SENDS = {"write", "writev", "sendto", "sendmsg"}
 FILE_WRITES = {"pwrite64", "pwritev", "pwritev2", "write", "writev"}
 STRING_BYTES = 8192
+TRACED_DELAY = 0.05
 
 _LINE = re.compile(
     r"^(?P<begin>\d+\.\d+) (?P<name>\w+)\((?P<fd>\d+)<(?P<target>[A-Za-z0-9]+:\[[^\]]*\]|[^>]*)>(?P<rest>.*)"
@@ -222,28 +223,17 @@ def slow_fdatasync(process, seconds):
 
 
 class Traced(Attached):
-    """Records what the process reads, writes and syncs; with `hex` so that Call.data gives the very bytes."""
+    """Records what the process reads, writes and syncs; with `hex` so that Call.data gives the very bytes.
+
+    Meanwhile each fdatasync takes a while to begin, so that what does not wait for it is well ahead of it.
+    """
 
     def __init__(self, process, prefix, hex=False):
         self.prefix = Path(prefix)
-        super().__init__(
-            process,
-            [
-                "-ff",
-                "-ttt",
-                "-T",
-                "-yy",
-                "-s",
-                str(STRING_BYTES),
-                "-o",
-                str(self.prefix),
-                *(["-xx"] if hex else []),
-                "-e",
-                f"trace={DATA_CALLS}",
-                "-e",
-                "signal=none",
-            ],
-        )
+        arguments = ["-ff", "-ttt", "-T", "-yy", "-s", STRING_BYTES, "-o", self.prefix]
+        arguments += ["-e", f"trace={DATA_CALLS}", "-e", "signal=none"]
+        arguments += ["-e", f"inject=fdatasync,fsync:delay_enter={int(TRACED_DELAY * 1e6)}"]
+        super().__init__(process, [*map(str, arguments), *(["-xx"] if hex else [])])
 
     def calls(self):
         """Only after the `with` block: strace has written everything by then."""

@@ -77,8 +77,11 @@ impl Durability {
         true
     }
 
-    /// Keeps a message until term and vote are on disk.
+    /// Keeps a message until term and vote are on disk. A later one of the same kind to the same node takes its
+    /// place, so that a slow disk cannot make them pile up.
     pub(crate) fn hold(&mut self, to: NodeId, message: Message) {
+        let kind = core::mem::discriminant(&message);
+        self.held.retain(|(node, held)| *node != to || core::mem::discriminant(held) != kind);
         self.held.push_back((to, message));
     }
 

@@ -150,8 +150,11 @@ pub enum Law {
     CommittedIsForEver,
     /// A voter claims entries that this leader never made (Leader Append-Only).
     MatchWithinLeaderLog,
-    /// The host reported something impossible, such as a token never handed out.
+    /// The host reported something impossible, such as a token never handed out, or said itself that bytes and
+    /// ranges have parted ([`crate::Raft::fence`]).
     HostContract,
+    /// The host cannot read the log ([`crate::Raft::fence`]).
+    LogIsReadable,
 }
 
 impl core::fmt::Display for Law {
@@ -161,6 +164,7 @@ impl core::fmt::Display for Law {
             Law::CommittedIsForEver => "a leader would overwrite a committed entry",
             Law::MatchWithinLeaderLog => "a voter claims entries its leader never made",
             Law::HostContract => "the host reported what cannot be",
+            Law::LogIsReadable => "the log cannot be read",
         })
     }
 }

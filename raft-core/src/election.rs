@@ -87,6 +87,7 @@ impl Raft {
             return; // The last term there is. Reached only by a peer that lies about its term.
         }
         self.set_hard_state(HardState { term, vote: Some(self.me) });
+        self.lost_elections = self.lost_elections.saturating_add(1);
         let retry_at = self.candidate_deadline(now);
         self.role = Role::Candidate(Candidate { granted: Vec::new(), retry_at });
         self.announce();
@@ -95,7 +96,8 @@ impl Raft {
     }
 
     fn candidate_deadline(&mut self, now: Time) -> Time {
-        let half = self.options.election_timeout / 2;
+        // Grows with each election that ended without a leader, so that disks slower than it finish one at last.
+        let half = self.options.election_timeout / 2 * (1 << self.lost_elections.saturating_sub(1).min(5));
         now.after(half).after(jitter(&mut self.rng, half))
     }
 

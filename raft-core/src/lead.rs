@@ -34,6 +34,7 @@ impl Raft {
             reads: VecDeque::new(),
             heartbeat_at: now.after(self.options.heartbeat_interval),
         });
+        self.lost_elections = 0;
         self.announce();
         self.append_own(1, true);
     }
@@ -80,7 +81,8 @@ impl Raft {
     ///
     /// `read` is given the shape of the entries that may go and the most bytes they may have; it reads their
     /// payloads, checks them against the shape, and answers with the last index it took and their bytes. It must
-    /// take at least one entry; if it cannot, it answers `None` and nothing is sent.
+    /// take at least one entry; if it cannot, or there is no room for one, it answers `None`, and only what needs
+    /// no entries is sent: a heartbeat, or news of the commit index.
     pub fn poll_append(
         &mut self,
         peer: NodeId,
@@ -92,20 +94,22 @@ impl Raft {
         let Role::Leader(leader) = &mut self.role else { return None };
         let progress = leader.peers.get_mut(&peer)?;
         let last = self.log.last_index();
+        let after = progress.next().prev();
         let has_entries = progress.next() <= last && progress.has_room(&self.options);
+        let taken = if has_entries {
+            let all = self.log.slice(after, last.min(after.plus(MAX_APPEND_ENTRIES)))?;
+            read(&all, self.options.max_append_bytes).and_then(|(to, bytes)| Some((all.slice(after, to)?, bytes)))
+        } else {
+            None
+        };
         let has_news = progress.commit_told < self.commit;
-        if !has_entries && !has_news && !progress.heartbeat_due && !progress.wants_probe() {
+        if taken.is_none() && !has_news && !progress.heartbeat_due && !progress.wants_probe() {
             return None;
         }
-        let after = progress.next().prev();
-        let mut entries = self.log.slice(after, after)?;
-        let mut bytes = 0;
-        if has_entries {
-            let all = self.log.slice(after, last.min(after.plus(MAX_APPEND_ENTRIES)))?;
-            let (taken, size) = read(&all, self.options.max_append_bytes)?;
-            entries = all.slice(after, taken)?;
-            bytes = size;
-        }
+        let (entries, bytes) = match taken {
+            Some(taken) => taken,
+            None => (self.log.slice(after, after)?, 0),
+        };
         progress.heartbeat_due = false;
         progress.commit_told = self.commit;
         progress.sent(entries.before(), entries.last_index(), bytes);

@@ -4,8 +4,7 @@
 //! [`crate::reads`]; this file holds what they share. Every input may come at any time and in any order.
 //! Invariants are listed at [`Raft::check_invariants`].
 
-use alloc::collections::{BTreeMap, VecDeque};
-use alloc::vec::Vec;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::durability::Durability;
 use crate::effect::{Effect, HardState, Law, Persist, PersistToken, ReadFailure, RoleKind, SoftState};
@@ -81,6 +80,8 @@ pub struct Raft {
     pub(crate) role: Role,
     pub(crate) durability: Durability,
     pub(crate) attempts: u64,
+    /// Elections in a row that ended without a leader.
+    pub(crate) lost_elections: u32,
     effects: VecDeque<Effect>,
     announced: SoftState,
     fault: Option<Law>,
@@ -121,9 +122,10 @@ impl Raft {
                 campaign_at,
                 verified: LogIndex::ZERO,
                 round: 0,
-                reads: Vec::new(),
+                reads: BTreeSet::new(),
             }),
             attempts: 0,
+            lost_elections: 0,
             effects: VecDeque::new(),
             announced: SoftState { role: RoleKind::Follower, term, leader: None },
             fault: None,
@@ -217,6 +219,14 @@ impl Raft {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Fences the group for a reason of the host's: what the core was told and what is on disk may have parted, or
+    /// the log cannot be read. What was decided before stands; nothing more is decided.
+    pub fn fence(&mut self, law: Law) {
+        if self.fault.is_none() {
+            self.broken(law);
         }
     }
 
@@ -387,6 +397,9 @@ impl Raft {
             self.set_hard_state(HardState { term, vote: None });
         }
         self.fail_all_reads();
+        if leader.is_some() {
+            self.lost_elections = 0;
+        }
         let campaign_at = self.election_deadline(now);
         self.role = Role::Follower(Follower {
             leader,
@@ -394,7 +407,7 @@ impl Raft {
             campaign_at,
             verified: LogIndex::ZERO,
             round: 0,
-            reads: Vec::new(),
+            reads: BTreeSet::new(),
         });
         self.announce();
     }

@@ -4,7 +4,7 @@
 //! the read came, and the read may be served when that index is applied. Reads that come before the own-term
 //! commit wait for it. No leases.
 
-use alloc::vec::Vec;
+use alloc::collections::BTreeSet;
 
 use crate::effect::{Effect, ReadFailure, ReadId};
 use crate::id::{LogIndex, ReplicaId, Time};
@@ -36,7 +36,7 @@ impl Raft {
                 if follower.reads.len() >= self.options.max_pending_reads {
                     return Err(ReadError::Full);
                 }
-                follower.reads.push(read);
+                follower.reads.insert(read);
                 self.send(leader.node, Message::ReadIndex(ReadIndexRequest { term, read: read.0 }));
                 Ok(())
             }
@@ -52,7 +52,7 @@ impl Raft {
                 leader.early_reads.retain(|origin| *origin != gone);
                 leader.reads.retain(|pending| pending.origin != gone);
             }
-            Role::Follower(follower) => follower.reads.retain(|r| *r != read),
+            Role::Follower(follower) => drop(follower.reads.remove(&read)),
             _ => {}
         }
     }
@@ -74,8 +74,9 @@ impl Raft {
     pub(crate) fn on_read_index_reply(&mut self, _now: Time, m: ReadIndexReply) {
         let Role::Follower(follower) = &mut self.role else { return };
         let read = ReadId(m.read);
-        let Some(at) = follower.reads.iter().position(|r| *r == read) else { return };
-        follower.reads.swap_remove(at);
+        if !follower.reads.remove(&read) {
+            return;
+        }
         self.push(match m.index {
             Some(index) => Effect::ReadReady { read, index },
             None => Effect::ReadFailed { read, reason: ReadFailure::LeaderChanged },
@@ -91,8 +92,10 @@ impl Raft {
         }
         leader.round += 1;
         leader.reads.push_back(PendingRead { origin, index: commit, round: leader.round });
-        for progress in leader.peers.values_mut() {
-            progress.heartbeat_due = true;
+        for voter in self.configuration.voters() {
+            if let Some(progress) = leader.peers.get_mut(&voter.node) {
+                progress.heartbeat_due = true;
+            }
         }
         self.confirm_reads();
     }
@@ -135,7 +138,7 @@ impl Raft {
         }
     }
 
-    pub(crate) fn fail_reads(&mut self, reads: Vec<ReadId>, reason: ReadFailure) {
+    pub(crate) fn fail_reads(&mut self, reads: BTreeSet<ReadId>, reason: ReadFailure) {
         for read in reads {
             self.push(Effect::ReadFailed { read, reason });
         }

@@ -1,6 +1,6 @@
 //! The four roles, each with exactly the data it needs: a follower has no window, a leader no election timer.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::effect::{ReadId, RoleKind};
@@ -39,7 +39,7 @@ pub(crate) struct Follower {
     /// The highest round of this leader seen.
     pub(crate) round: u64,
     /// Reads that were passed on to the leader.
-    pub(crate) reads: Vec<ReadId>,
+    pub(crate) reads: BTreeSet<ReadId>,
 }
 
 #[derive(Clone, Debug)]

@@ -149,7 +149,8 @@ impl Formation {
         Self { mine, cluster, part, founders, heard: BTreeMap::new(), settled: None }
     }
 
-    /// Takes what a founder said, whoever called whom. Nodes that are no founders are not listened to.
+    /// Takes what a founder answered when it was called at its listed address. Nodes that are no founders are not
+    /// listened to.
     pub fn heard(&mut self, now: Time, hello: &Hello) -> Verdict {
         let node = hello.replica.node;
         if self.founders.contains(&node) {

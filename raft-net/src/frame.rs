@@ -24,6 +24,24 @@ pub struct Frame {
     pub content: Content,
 }
 
+impl Frame {
+    /// What the frame costs in a queue, in bytes: its payload, and something for each of its parts.
+    pub fn cost(&self) -> usize {
+        const FRAME_OVERHEAD: usize = 64;
+        match &self.content {
+            Content::Raft { entries, .. } => FRAME_OVERHEAD + entries_cost(entries),
+            Content::Submit { command, .. } => FRAME_OVERHEAD + command.len(),
+            Content::Ping | Content::SubmitReply { .. } | Content::Leads { .. } => FRAME_OVERHEAD,
+        }
+    }
+}
+
+/// What entries add to the cost of a frame, in bytes.
+pub(crate) fn entries_cost(entries: &[Entry]) -> usize {
+    const ENTRY_OVERHEAD: usize = 16;
+    entries.iter().map(|entry| ENTRY_OVERHEAD + entry.payload.len()).sum()
+}
+
 /// What a frame says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {

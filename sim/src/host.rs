@@ -66,6 +66,8 @@ pub(crate) struct Host {
     /// When the next tick is scheduled.
     pub(crate) tick_at: Option<Micros>,
     work: VecDeque<Work>,
+    /// Numbers the moments at which the oldest batch was said to be done; only the last one counts.
+    turn: u64,
     plan: DiskPlan,
     rng: Rng,
     mutant: Option<Mutant>,
@@ -82,6 +84,7 @@ impl Host {
             paused_until: 0,
             tick_at: None,
             work: VecDeque::new(),
+            turn: 0,
             plan,
             rng,
             mutant,
@@ -140,14 +143,28 @@ impl Host {
             work.is_reported = true;
             lie = Some(work.round);
         }
+        (Some(now.max(self.stalled_until) + self.latency()), lie)
+    }
+
+    fn latency(&mut self) -> Micros {
         let DiskPlan { latency, spread, has_tail } = self.plan;
-        let requests = work.requests.len() as u64;
-        let takes = if has_tail {
-            self.rng.tailed(latency, spread)
-        } else {
-            self.rng.between(latency, latency + spread)
-        };
-        (Some(now.max(self.stalled_until) + takes + 20 * requests), lie)
+        if has_tail { self.rng.tailed(latency, spread) } else { self.rng.between(latency, latency + spread) }
+    }
+
+    /// Draws anew when the oldest batch will be done, if there is one.
+    pub(crate) fn restart_batch(&mut self, now: Micros) -> Option<Micros> {
+        (!self.work.is_empty()).then(|| now + self.latency())
+    }
+
+    /// Takes a new turn; events of earlier ones count no more.
+    pub(crate) fn take_turn(&mut self) -> u64 {
+        self.turn += 1;
+        self.turn
+    }
+
+    /// The present turn.
+    pub(crate) fn turn(&self) -> u64 {
+        self.turn
     }
 
     /// Finishes the oldest batch: its round and how many requests it had, unless it was reported before.

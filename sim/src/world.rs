@@ -57,7 +57,7 @@ impl RunOptions {
 enum Event {
     Network(network::Event),
     /// The oldest batch of a host is done.
-    Disk { host: usize, life: u64 },
+    Disk { host: usize, life: u64, turn: u64 },
     Tick { host: usize, life: u64, at: Micros },
     Resume { host: usize, life: u64 },
     Boot { host: usize, fuse: Option<u64>, death: Death },
@@ -262,7 +262,7 @@ impl World {
     fn dispatch(&mut self, event: Event) -> Checked {
         match event {
             Event::Network(event) => self.on_network(event),
-            Event::Disk { host, life } => self.on_disk(host, life),
+            Event::Disk { host, life, turn } => self.on_disk(host, life, turn),
             Event::Tick { host, life, at } => self.on_tick(host, life, at),
             Event::Resume { host, life } => self.on_resume(host, life),
             Event::Boot { host, fuse, death } => self.boot(host, fuse, death),
@@ -343,14 +343,20 @@ impl World {
         self.settle(host).map(|_| ())
     }
 
-    fn on_disk(&mut self, host: usize, life: u64) -> Checked {
+    /// The disk will have finished its oldest batch then.
+    fn plan_disk(&mut self, host: usize, at: Micros) {
+        let (life, turn) = (self.hosts[host].life, self.hosts[host].take_turn());
+        self.schedule(at, Event::Disk { host, life, turn });
+    }
+
+    fn on_disk(&mut self, host: usize, life: u64, turn: u64) -> Checked {
         let now = self.now;
-        if self.hosts[host].life != life || self.hosts[host].process.is_none() {
+        let is_stale = (self.hosts[host].life, self.hosts[host].turn()) != (life, turn);
+        if is_stale || self.hosts[host].process.is_none() {
             return Ok(());
         }
         if self.hosts[host].stalled_until > now {
-            let at = self.hosts[host].stalled_until;
-            self.schedule(at, Event::Disk { host, life });
+            self.plan_disk(host, self.hosts[host].stalled_until);
             return Ok(());
         }
         let node = self.hosts[host].id();
@@ -362,7 +368,7 @@ impl World {
         self.oracle.disk_changed(node, &self.hosts[host].disk)?;
         let (done_at, lie) = self.hosts[host].go_on(now);
         if let Some(at) = done_at {
-            self.schedule(at, Event::Disk { host, life });
+            self.plan_disk(host, at);
         }
         for round in round.into_iter().chain(lie) {
             self.note(host, "disk", None, round.as_u64(), || format!("round {round}, {requests} requests"));
@@ -459,8 +465,7 @@ impl World {
                 }
             }
             if let Some(done) = done_at {
-                let life = self.hosts[at].life;
-                self.schedule(done, Event::Disk { host: at, life });
+                self.plan_disk(at, done);
             }
             if lies.is_empty() {
                 break;
@@ -807,6 +812,9 @@ impl World {
         self.network.heal(now);
         for at in 0..self.hosts.len() {
             self.hosts[at].calm();
+            if let Some(done) = self.hosts[at].restart_batch(now) {
+                self.plan_disk(at, done);
+            }
             if self.hosts[at].process.is_some() {
                 let life = self.hosts[at].life;
                 self.on_resume(at, life)?;

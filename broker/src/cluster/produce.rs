@@ -53,7 +53,8 @@ impl Producing {
     ) -> Result<Pending, PartitionError> {
         let permits = (batch.len() / PERMIT_BYTES + 1).min(UNDER_WAY_BYTES_MAX / PERMIT_BYTES);
         let permits = u32::try_from(permits).unwrap_or(u32::MAX);
-        let room = self.room.clone().acquire_many_owned(permits).await.map_err(|_| PartitionError::Stopping)?;
+        let room =
+            self.room.clone().acquire_many_owned(permits).await.map_err(|_| PartitionError::Stopping)?;
         let place = self.places.clone().acquire_owned().await.map_err(|_| PartitionError::Stopping)?;
         let handle = self.handle.clone();
         // Without tokio's budget, which could keep the first poll from doing anything.

@@ -38,13 +38,13 @@ pub(crate) enum FrameError {
         limit: usize,
     },
     /// It was not complete in time, or the budget for unanswered requests was used up for as long.
-    #[error("a request was not complete {after:?} after it began")]
+    #[error("a request was not complete within {after:?}")]
     Unfinished {
         /// How long it had.
         after: Duration,
     },
-    /// The connection was opened and no complete request came.
-    #[error("no complete request came within {after:?} of connecting")]
+    /// The connection was opened and no request began.
+    #[error("no request came within {after:?} of connecting")]
     Silent {
         /// How long it had.
         after: Duration,
@@ -99,7 +99,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Reads and judges the length of the frame that has begun, in bytes.
     ///
     /// # Errors
-    /// All but [`FrameError::Closed`].
+    /// All but [`FrameError::Closed`] and [`FrameError::Silent`].
     pub(crate) async fn length(&mut self) -> Result<usize, FrameError> {
         let declared = timeout_at(self.deadline, self.from.read_i32()).await;
         let declared = declared.map_err(|_| self.late())?.map_err(inside)?;
@@ -117,7 +117,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Reads the `length` bytes after the length. Comes with what they took of the budget.
     ///
     /// # Errors
-    /// [`FrameError::ClosedInside`], [`FrameError::Unfinished`], [`FrameError::Silent`], [`FrameError::Io`].
+    /// [`FrameError::ClosedInside`], [`FrameError::Unfinished`], [`FrameError::Io`].
     pub(crate) async fn body(&mut self, length: usize) -> Result<(Bytes, OwnedSemaphorePermit), FrameError> {
         let mut room = length.min(FIRST_BYTES);
         let mut taken = self.take(room).await?;
@@ -147,8 +147,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 
     fn late(&self) -> FrameError {
-        let after = self.unfinished;
-        if self.first_by.is_some() { FrameError::Silent { after } } else { FrameError::Unfinished { after } }
+        FrameError::Unfinished { after: self.unfinished }
     }
 }
 

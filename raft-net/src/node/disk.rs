@@ -17,8 +17,9 @@ use crate::node::Ticket;
 /// What is to be told when a round is durable.
 #[derive(Debug)]
 pub(crate) enum Owed {
-    /// A group's core waits for this write.
-    Token(GroupId, PersistToken),
+    /// A group's core waits for this write. The number says which opening of the group asked: a group that was
+    /// removed and made anew under its name must not take it for its own.
+    Token(GroupId, u64, PersistToken),
     /// A caller waits for the removal of a group.
     Removal(Ticket),
 }

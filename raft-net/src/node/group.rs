@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use raft_core::{
-    Effect, GroupId, LogId, LogIndex, NodeId, Persist, Raft, ReadId, ReplicaId, RoleKind, SoftState, Term, Time,
+    Effect, GroupId, Law, LogId, LogIndex, NodeId, Persist, Raft, ReadId, ReplicaId, RoleKind, SoftState, Term, Time,
 };
 use raft_wal::{Batch, Entry, EntryKind, Wal};
 
-use crate::frame::{Content, Frame};
+use crate::frame::{Content, Frame, entries_cost};
 use crate::handle::GroupStatus;
 use crate::machine::{Body, StateMachine};
 use crate::node::dedup::Dedup;
@@ -21,6 +21,9 @@ use crate::node::requests::Requests;
 use crate::node::{Output, Peer, Ticket};
 use crate::outcome::{Doubt, Outcome, Refusal};
 use crate::request;
+
+/// The most groups, hosted here or not, whose leader a node remembers.
+const MAX_LEADERS: usize = 1 << 20;
 
 /// What a group reaches of its node.
 pub(crate) struct Host {
@@ -56,7 +59,18 @@ impl Host {
         }
     }
 
+    /// Tells everybody that this node leads the group, as soon as there is room.
+    pub(crate) fn announce(&mut self, group: GroupId) {
+        for peer in self.peers.values_mut() {
+            peer.announcements.insert(group);
+        }
+    }
+
+    /// Keeps the leader of the highest term. Beyond [`MAX_LEADERS`] groups, those not known yet are left out.
     pub(crate) fn heard_leader(&mut self, group: GroupId, term: Term, leader: NodeId) {
+        if self.leaders.len() >= MAX_LEADERS && !self.leaders.contains_key(&group) {
+            return;
+        }
         if self.leaders.get(&group).is_none_or(|(known, _)| *known < term) {
             self.leaders.insert(group, (term, leader));
             self.changed_leaders.push(group);
@@ -66,6 +80,8 @@ impl Host {
 
 pub(crate) struct Group {
     pub(crate) id: GroupId,
+    /// Which opening of a group on this node this is.
+    pub(crate) instance: u64,
     pub(crate) core: Raft,
     pub(crate) machine: Box<dyn StateMachine>,
     dedup: Dedup,
@@ -85,9 +101,10 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn new(id: GroupId, core: Raft, machine: Box<dyn StateMachine>) -> Self {
+    pub(crate) fn new(id: GroupId, instance: u64, core: Raft, machine: Box<dyn StateMachine>) -> Self {
         Self {
             id,
+            instance,
             core,
             machine,
             dedup: Dedup::default(),
@@ -115,7 +132,12 @@ impl Group {
     }
 
     pub(crate) fn has_work(&self) -> bool {
-        self.applied < self.core.commit()
+        self.applied < self.core.commit() && self.core.fault().is_none()
+    }
+
+    /// Whether the entry at `index` is still to be applied.
+    pub(crate) fn is_open(&self, index: LogIndex) -> bool {
+        index > self.applied
     }
 
     /// Answers `ticket` with the response of the entry at `index`, if it is the one of `term` that gets there.
@@ -136,7 +158,7 @@ impl Group {
                 Effect::ReadFailed { read, .. } => {
                     let ticket = host.requests.ticket_of_read(read);
                     if let Some(query) = ticket.and_then(|t| host.requests.query_mut(t)) {
-                        query.is_asked = false;
+                        query.asked_at = None;
                         self.wants_retry = true;
                     }
                 }
@@ -144,7 +166,8 @@ impl Group {
                 Effect::Truncated { after } => self.proposals_lost(host, after),
                 Effect::Fault { law } => {
                     tracing::error!(group = %self.id, %law, "a law of Raft is broken; the group is fenced");
-                    self.fence(host);
+                    self.is_changed = true;
+                    self.end_all(host);
                 }
             }
         }
@@ -166,15 +189,15 @@ impl Group {
                 payloads.retain(|entry| entry.id.index > range.before().index);
                 let taken = payloads.iter().take_while(|entry| range.contains(entry.id)).count();
                 if taken as u64 != range.len() {
-                    tracing::error!(group = %self.id, "payloads do not fit their range; the group is fenced");
-                    return self.fence(host);
+                    tracing::error!(group = %self.id, "payloads do not fit their range");
+                    return self.core.fence(Law::HostContract);
                 }
                 for entry in payloads.drain(..taken) {
                     self.append(host, entry);
                 }
             }
         }
-        host.owed.push(Owed::Token(self.id, persist.token));
+        host.owed.push(Owed::Token(self.id, self.instance, persist.token));
         self.is_changed = true;
     }
 
@@ -192,7 +215,7 @@ impl Group {
             group = %self.id, role = %state.role, term = %state.term,
             leader = state.leader.map(tracing::field::display), "role changed"
         );
-        host.requests.leader_changed(self.id, state.leader);
+        host.requests.leader_changed(self.id, state.leader.map(|leader| (leader, state.term)));
         if let Some(leader) = state.leader {
             self.has_new_leader = true;
             host.heard_leader(self.id, state.term, leader);
@@ -200,10 +223,7 @@ impl Group {
         if state.role != RoleKind::Leader {
             end_in_doubt(host, std::mem::take(&mut self.waiters));
         } else {
-            let peers: Vec<NodeId> = host.peers.keys().copied().collect();
-            for to in peers {
-                host.send(self.id, to, Content::Leads { term: state.term });
-            }
+            host.announce(self.id);
         }
     }
 
@@ -214,7 +234,7 @@ impl Group {
     }
 
     /// The group does nothing more on this node: what waits for it ends.
-    pub(crate) fn fence(&mut self, host: &mut Host) {
+    pub(crate) fn end_all(&mut self, host: &mut Host) {
         for ticket in host.requests.of_group(self.id) {
             if let Some(pending) = host.requests.take(ticket) {
                 let outcome = pending.abandoned(Refusal::Fenced(self.id), Doubt::LeaderChanged);
@@ -235,6 +255,16 @@ impl Group {
         }
     }
 
+    /// A proposal's caller has gone.
+    pub(crate) fn forget_waiter(&mut self, index: LogIndex, ticket: Ticket) {
+        if let Some(waiters) = self.waiters.get_mut(&index) {
+            waiters.retain(|(_, waiting)| *waiting != ticket);
+            if waiters.is_empty() {
+                self.waiters.remove(&index);
+            }
+        }
+    }
+
     pub(crate) fn answer_query(&mut self, host: &mut Host, ticket: Ticket) {
         let answer = host.requests.query_mut(ticket).map(|query| self.machine.query(&query.query));
         if let Some(answer) = answer {
@@ -242,18 +272,26 @@ impl Group {
         }
     }
 
-    /// Applies committed entries, up to about `max_bytes` of them.
-    ///
-    /// # Errors
-    /// When the log cannot be read; nothing of what could not be read was applied.
-    pub(crate) fn apply(&mut self, host: &mut Host, wal: &Wal, max_bytes: u64) -> Result<(), raft_wal::ReadError> {
+    /// Applies committed entries, up to about `max_bytes` of them. Returns their bytes. A log that cannot be read
+    /// fences the group.
+    pub(crate) fn apply(&mut self, host: &mut Host, wal: &Wal, max_bytes: u64) -> u64 {
         let commit = self.core.commit();
         if self.applied >= commit || self.core.fault().is_some() {
-            return Ok(());
+            return 0;
         }
-        let Some(range) = self.core.log().slice(self.applied, commit) else { return Ok(()) };
-        for entry in wal.read(self.id, &range, max_bytes)? {
-            self.apply_one(host, &entry);
+        let Some(range) = self.core.log().slice(self.applied, commit) else { return 0 };
+        let entries = match wal.read(self.id, &range, max_bytes) {
+            Ok(entries) => entries,
+            Err(error) => {
+                tracing::error!(group = %self.id, %error, "cannot read the log to apply it");
+                self.core.fence(Law::LogIsReadable);
+                self.drain(host, Vec::new());
+                return 0;
+            }
+        };
+        let bytes = entries.iter().map(|entry| entry.payload.len() as u64).sum();
+        for entry in &entries {
+            self.apply_one(host, entry);
         }
         self.is_changed = true;
         let ready: Vec<Ticket> = {
@@ -266,7 +304,7 @@ impl Group {
         for ticket in ready {
             self.answer_query(host, ticket);
         }
-        Ok(())
+        bytes
     }
 
     fn apply_one(&mut self, host: &mut Host, entry: &Entry) {
@@ -303,32 +341,46 @@ impl Group {
         }
     }
 
-    /// Sends every peer what there is to say to it and room to send.
-    pub(crate) fn replicate(&mut self, host: &mut Host, wal: &Wal) {
+    /// Sends every peer what there is to say to it and room to send. Returns the bytes of entries sent.
+    pub(crate) fn replicate(&mut self, host: &mut Host, wal: &Wal) -> u64 {
         if self.core.soft_state().role != RoleKind::Leader {
-            return;
+            return 0;
         }
+        let mut sent = 0;
         let peers: Vec<NodeId> = self.core.peers().collect();
         for to in peers {
-            while host.peers.get(&to).is_some_and(Peer::has_room) {
+            while let Some((frames, room)) = host.peers.get(&to).map(Peer::room) {
+                let mut is_blocked = frames == 0;
                 let mut entries = Vec::new();
-                let request = self.core.poll_append(to, |range, max_bytes| match wal.read(self.id, range, max_bytes) {
-                    Ok(found) => {
+                let request = (frames > 0).then(|| {
+                    self.core.poll_append(to, |range, max_bytes| {
+                        let found = match wal.read(self.id, range, max_bytes.min(room as u64)) {
+                            Ok(found) => found,
+                            Err(error) => {
+                                tracing::error!(group = %self.id, %error, "cannot read the log to replicate it");
+                                return None;
+                            }
+                        };
+                        if entries_cost(&found) > room {
+                            is_blocked = true;
+                            return None;
+                        }
                         let last = found.last()?.id.index;
                         let bytes = found.iter().map(|entry| entry.payload.len() as u64).sum();
                         entries = found;
                         Some((last, bytes))
-                    }
-                    Err(error) => {
-                        tracing::error!(group = %self.id, %error, "cannot read the log to replicate it");
-                        None
-                    }
+                    })
                 });
-                let Some(request) = request else { break };
+                if is_blocked && let Some(peer) = host.peers.get_mut(&to) {
+                    peer.blocked.insert(self.id);
+                }
+                let Some(request) = request.flatten() else { break };
+                sent += entries.iter().map(|entry| entry.payload.len() as u64).sum::<u64>();
                 let message = raft_core::Message::Append(request);
                 host.send(self.id, to, Content::Raft { message, entries });
             }
         }
+        sent
     }
 
     /// Shows the state machine a log that was there before.

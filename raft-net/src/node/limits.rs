@@ -17,12 +17,17 @@ pub struct Limits {
     /// When a write has been on its way for longer, the node stops speaking as leader, so that a stalled disk loses
     /// leadership. Default 500 ms.
     pub disk_stall: Duration,
-    /// How often requests that found no leader are tried again, and overdue ones are ended. Default 50 ms.
+    /// How often requests that found no leader are tried again. Default 50 ms.
     pub retry_interval: Duration,
+    /// A command or a read handed to a leader is sent again after so long without a word: its frame may be lost.
+    /// Default 500 ms.
+    pub resend_after: Duration,
     /// After so long without a write, the log writes down what is durable. Default 100 ms.
     pub idle_mark: Duration,
     /// Bytes of committed entries that a group applies before others get their turn. Default 4 MiB.
     pub apply_bytes: u64,
+    /// Bytes of entries applied and sent, over all groups, before inputs are looked at again. Default 16 MiB.
+    pub pump_bytes: u64,
 }
 
 impl Default for Limits {
@@ -34,8 +39,10 @@ impl Default for Limits {
             ping_interval: Duration::from_millis(100),
             disk_stall: Duration::from_millis(500),
             retry_interval: Duration::from_millis(50),
+            resend_after: Duration::from_millis(500),
             idle_mark: Duration::from_millis(100),
             apply_bytes: 4 << 20,
+            pump_bytes: 16 << 20,
         }
     }
 }

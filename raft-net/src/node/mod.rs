@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::{GroupId, LogId, NodeId, Raft, ReadId, ReplicaId, Restored, Time};
+use raft_core::{GroupId, Law, LogId, NodeId, Raft, ReadId, ReplicaId, Restored, Time};
 use raft_wal::{DiskRequest, Entry, EntryKind, GroupState, LogReader, Round, Wal};
 
 use crate::frame::{Content, Frame, Taken};
@@ -31,7 +31,10 @@ pub use limits::Limits;
 
 use disk::{Disk, Owed};
 use group::{Group, Host};
-use requests::{Kind, Pending, Query, Requests, Submit};
+use requests::{HandOver, Kind, Pending, Query, Requests, Submit};
+
+/// The longest label of a group, inclusive; the log's own bound.
+const MAX_NOTE_BYTES: usize = 1_024;
 
 /// The caller's name for a request, handed back with its answer. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,20 +83,23 @@ pub(crate) struct Peer {
     replica: ReplicaId,
     /// Room in its outgoing queue, in frames and bytes, as last reported and spent since; unlimited until reported.
     room: Option<(usize, usize)>,
+    /// Groups that had more to send than there was room.
+    blocked: BTreeSet<GroupId>,
+    /// Groups this node leads, which this peer is still to be told.
+    announcements: BTreeSet<GroupId>,
 }
 
 impl Peer {
-    fn has_room(&self) -> bool {
-        self.room.is_none_or(|(frames, bytes)| frames > 0 && bytes > 0)
+    /// Room for frames, and for the bytes of their entries; some is kept for what a frame costs beside those.
+    fn room(&self) -> (usize, usize) {
+        const SPARE: usize = 1_024;
+        self.room.map_or((usize::MAX, usize::MAX), |(frames, bytes)| (frames, bytes.saturating_sub(SPARE)))
     }
 
     fn took(&mut self, frame: &Frame) {
         if let Some((frames, bytes)) = &mut self.room {
             *frames = frames.saturating_sub(1);
-            if let Content::Raft { entries, .. } = &frame.content {
-                let size: usize = entries.iter().map(|entry| entry.payload.len()).sum();
-                *bytes = bytes.saturating_sub(size);
-            }
+            *bytes = bytes.saturating_sub(frame.cost());
         }
     }
 }
@@ -110,6 +116,10 @@ pub struct Node {
     disk: Disk,
     /// Groups whose core, log or peers changed since the last pump.
     touched: BTreeSet<GroupId>,
+    /// Where the next pump begins, so that no group is always the last.
+    next_served: GroupId,
+    /// Groups opened so far.
+    opened: u64,
     timers: BTreeSet<(Time, GroupId)>,
     /// Groups that are gone, for the board.
     removed: Vec<GroupId>,
@@ -118,6 +128,7 @@ pub struct Node {
     retry_at: Option<Time>,
     mark_at: Option<Time>,
     last_sequence: u64,
+    last_read: u64,
     is_stopping: bool,
 }
 
@@ -144,6 +155,8 @@ impl Node {
             host,
             disk: Disk::default(),
             touched: BTreeSet::new(),
+            next_served: GroupId::ROOT,
+            opened: 0,
             timers: BTreeSet::new(),
             removed: Vec::new(),
             changed: BTreeSet::new(),
@@ -151,6 +164,8 @@ impl Node {
             retry_at: None,
             mark_at: None,
             last_sequence: 0,
+            // Another range in each run: an answer to a read of the last one must find nobody.
+            last_read: options.boot,
             is_stopping: false,
             options,
         }
@@ -191,6 +206,7 @@ impl Node {
         if self.groups.contains_key(&id) {
             return Err(OpenGroupError::AlreadyOpen(id));
         }
+        self.write_batch(); // A removal may still wait in it.
         let (configuration, restored) = match (self.recovered.get(&id), spec.genesis) {
             (Some(state), Some(genesis)) if state.genesis.voters() != genesis.voters() => {
                 return Err(OpenGroupError::OtherGenesis { group: id });
@@ -198,6 +214,10 @@ impl Node {
             (Some(state), _) => {
                 let restored = Restored { hard_state: state.hard_state, log: state.runs.clone() };
                 (state.genesis.clone(), restored)
+            }
+            (None, Some(_)) if self.wal.contains(id) || spec.note.len() > MAX_NOTE_BYTES => {
+                let why = "its log is there and not recovered, or its note is over 1 KiB";
+                return Err(OpenGroupError::Log { group: id, why: why.into() });
             }
             (None, Some(genesis)) => {
                 self.host.batch.create(id, &genesis, spec.note);
@@ -211,21 +231,25 @@ impl Node {
         let mixed = id.as_u64().wrapping_mul(31).wrapping_add(self.me.node.as_u64());
         let seed = self.options.seed ^ mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let core = Raft::new(self.me, configuration, self.options.raft.clone(), restored, seed, now);
-        let mut group = Group::new(id, core, spec.machine);
+        self.opened += 1;
+        let mut group = Group::new(id, self.opened, core, spec.machine);
         group.replay(&self.wal).map_err(|why| log_error(&why))?;
         self.recovered.remove(&id);
-        for peer in self.host.peers.values() {
-            group.core.admit_learner(now, peer.replica);
+        if id == GroupId::ROOT {
+            for peer in self.host.peers.values() {
+                group.core.admit_learner(now, peer.replica);
+            }
         }
         self.groups.insert(id, group);
         self.touched.insert(id);
         Ok(reader)
     }
 
-    /// Removes a group and its log for ever; the ticket is answered when that is durable.
+    /// Removes a group and its log for ever; the ticket is answered when that is durable. The caller must not open
+    /// a group of that name again: a voter that has forgotten its votes would be taken for the one that gave them.
     pub fn remove_group(&mut self, _now: Time, group: GroupId, ticket: Ticket) {
         if let Some(mut open) = self.groups.remove(&group) {
-            open.fence(&mut self.host);
+            open.end_all(&mut self.host);
             if let Some(at) = open.timer {
                 self.timers.remove(&(at, group));
             }
@@ -251,15 +275,19 @@ impl Node {
         if self.host.peers.contains_key(&peer.node) {
             self.disconnected(now, peer.node);
         }
-        self.host.peers.insert(peer.node, Peer { replica: peer, room: None });
+        let mut announcements = BTreeSet::new();
         for (id, group) in &mut self.groups {
-            group.core.admit_learner(now, peer);
+            if *id == GroupId::ROOT {
+                group.core.admit_learner(now, peer);
+            }
             if group.core.soft_state().role == raft_core::RoleKind::Leader {
-                let term = group.core.hard_state().term;
-                self.host.send(*id, peer.node, Content::Leads { term });
+                announcements.insert(*id);
                 self.touched.insert(*id);
             }
         }
+        self.host
+            .peers
+            .insert(peer.node, Peer { replica: peer, room: None, blocked: BTreeSet::new(), announcements });
         self.retry_at = Some(now);
     }
 
@@ -272,7 +300,6 @@ impl Node {
             group.core.peer_unreachable(now, node);
             group.core.dismiss_learner(node);
             group.drain(&mut self.host, Vec::new());
-            self.host.requests.leader_changed(*id, group.core.soft_state().leader);
             self.touched.insert(*id);
         }
     }
@@ -280,10 +307,9 @@ impl Node {
     /// How much the outgoing queue of a peer can take now.
     pub fn send_capacity(&mut self, node: NodeId, frames: usize, bytes: usize) {
         if let Some(peer) = self.host.peers.get_mut(&node) {
-            let had_room = peer.has_room();
             peer.room = Some((frames, bytes));
-            if !had_room && peer.has_room() {
-                self.touched.extend(self.groups.keys());
+            if frames > 0 {
+                self.touched.append(&mut peer.blocked);
             }
         }
     }
@@ -318,16 +344,19 @@ impl Node {
     /// All requests of that round and of all earlier ones were executed without an error.
     pub fn disk_done(&mut self, now: Time, round: Round) {
         self.wal.completed(round);
+        // Tokens are cumulative: the last of each group speaks for all.
+        let mut tokens = BTreeMap::new();
         for owed in self.disk.done(round) {
             match owed {
-                Owed::Token(id, token) => {
-                    if let Some(group) = self.groups.get_mut(&id) {
-                        group.core.persisted(now, token);
-                        group.drain(&mut self.host, Vec::new());
-                        self.touched.insert(id);
-                    }
-                }
+                Owed::Token(id, instance, token) => drop(tokens.insert(id, (instance, token))),
                 Owed::Removal(ticket) => self.host.answer(ticket, Outcome::Done(Bytes::new())),
+            }
+        }
+        for (id, (instance, token)) in tokens {
+            if let Some(group) = self.groups.get_mut(&id).filter(|group| group.instance == instance) {
+                group.core.persisted(now, token);
+                group.drain(&mut self.host, Vec::new());
+                self.touched.insert(id);
             }
         }
         self.mark_at = self.disk.is_idle().then(|| now.after(self.options.limits.idle_mark));
@@ -387,10 +416,15 @@ impl Node {
         if let Err(refusal) = self.admit(group, command.len()) {
             return self.host.answer(ticket, Outcome::Refused(refusal));
         }
-        self.last_sequence += 1;
-        let sequence = self.last_sequence;
+        let sequence = self.last_sequence + 1;
         let origin = Origin { node: self.me.node, boot: self.options.boot };
         let answered_below = self.host.requests.answered_below(sequence);
+        let limit = self.options.limits.pending_requests;
+        if sequence - answered_below > limit as u64 {
+            // Replicas remember every answer above the lowest unanswered number.
+            return self.host.answer(ticket, Outcome::Refused(Refusal::Overloaded { limit }));
+        }
+        self.last_sequence = sequence;
         let request = RequestId { origin, sequence, answered_below };
         let kind = Kind::Submit(Submit { request, command, with: None, is_open: false });
         self.host.requests.add(ticket, Pending { group, deadline: now.after(patience), patience, kind });
@@ -412,6 +446,10 @@ impl Node {
         let index = match open.machine.prepare(at, batch) {
             Prepared::Answer(response) => return self.host.answer(ticket, Outcome::Done(response)),
             Prepared::SameAs(index) => index,
+            Prepared::Append(payload) if payload.len() > self.options.limits.command_bytes => {
+                let (size, limit) = (payload.len(), self.options.limits.command_bytes);
+                return self.host.answer(ticket, Outcome::Refused(Refusal::TooLarge { size, limit }));
+            }
             Prepared::Append(payload) => match open.core.propose(1) {
                 Ok(proposed) => {
                     let entry = Entry { id: at, kind: EntryKind::Batch, payload };
@@ -425,11 +463,12 @@ impl Node {
                 }
             },
         };
-        let Some(term) = open.core.log().term_at(index) else {
-            return self.host.answer(ticket, Outcome::Refused(Refusal::NotLeader { leader: state.leader }));
+        let Some(term) = open.core.log().term_at(index).filter(|_| open.is_open(index)) else {
+            // Nothing was appended, and the entry it repeats is not to be waited for.
+            return self.host.answer(ticket, Outcome::Unknown(Doubt::LeaderChanged));
         };
         open.wait_for(index, term, ticket);
-        let pending = Pending { group, deadline: now.after(patience), patience, kind: Kind::Proposal };
+        let pending = Pending { group, deadline: now.after(patience), patience, kind: Kind::Proposal(index) };
         self.host.requests.add(ticket, pending);
     }
 
@@ -446,8 +485,8 @@ impl Node {
         if let Err(refusal) = self.admit(group, query.len()) {
             return self.host.answer(ticket, Outcome::Refused(refusal));
         }
-        self.last_sequence += 1;
-        let kind = Kind::Query(Query { read: ReadId(self.last_sequence), query, is_asked: false });
+        self.last_read = self.last_read.wrapping_add(1);
+        let kind = Kind::Query(Query { read: ReadId(self.last_read), query, asked_at: None });
         self.host.requests.add(ticket, Pending { group, deadline: now.after(patience), patience, kind });
         match (consistency, self.groups.get_mut(&group)) {
             (Consistency::Local, Some(open)) => open.answer_query(&mut self.host, ticket),
@@ -476,16 +515,25 @@ impl Node {
     pub fn pump(&mut self, now: Time) {
         self.write_batch();
         let is_stalled = self.disk.is_stalled(now, self.options.limits.disk_stall);
-        for id in std::mem::take(&mut self.touched) {
-            let Some(group) = self.groups.get_mut(&id) else { continue };
-            if let Err(error) = group.apply(&mut self.host, &self.wal, self.options.limits.apply_bytes) {
-                tracing::error!(group = %id, %error, "cannot read the log to apply it; the group is fenced");
-                group.fence(&mut self.host);
+        let mut wrapped = std::mem::take(&mut self.touched);
+        let first = wrapped.split_off(&self.next_served);
+        let mut budget = self.options.limits.pump_bytes;
+        let mut is_cut = false;
+        for id in first.into_iter().chain(wrapped) {
+            if budget == 0 {
+                // The rest comes first in the next pump, which follows at once.
+                if !std::mem::replace(&mut is_cut, true) {
+                    self.next_served = id;
+                }
+                self.touched.insert(id);
                 continue;
             }
+            let Some(group) = self.groups.get_mut(&id) else { continue };
+            let mut moved = group.apply(&mut self.host, &self.wal, self.options.limits.apply_bytes);
             if !is_stalled {
-                group.replicate(&mut self.host, &self.wal);
+                moved += group.replicate(&mut self.host, &self.wal);
             }
+            budget = budget.saturating_sub(moved);
             if group.has_work() {
                 self.touched.insert(id);
             }
@@ -514,6 +562,7 @@ impl Node {
             self.retry_at = None;
             self.hand_on(now);
         }
+        self.send_announcements();
         self.write_batch();
         if let Some((round, requests)) = self.disk.next(now) {
             self.mark_at = None;
@@ -547,6 +596,23 @@ impl Node {
 
     // Behind the scenes.
 
+    /// Tells peers which groups this node leads, as far as there is room.
+    fn send_announcements(&mut self) {
+        let owing = |(node, peer): (&NodeId, &Peer)| {
+            (peer.room().0 > 0).then(|| peer.announcements.first().map(|group| (*node, *group))).flatten()
+        };
+        while let Some((to, group)) = self.host.peers.iter().find_map(owing) {
+            if let Some(peer) = self.host.peers.get_mut(&to) {
+                peer.announcements.remove(&group);
+            }
+            let core = self.groups.get(&group).map(|open| &open.core);
+            if let Some(core) = core.filter(|core| core.soft_state().role == raft_core::RoleKind::Leader) {
+                let term = core.hard_state().term;
+                self.host.send(group, to, Content::Leads { term });
+            }
+        }
+    }
+
     /// Gives what the groups want written to the log as one round.
     fn write_batch(&mut self) {
         if self.host.batch.is_empty() {
@@ -558,17 +624,15 @@ impl Node {
             Ok(submitted) => self.disk.queue(submitted, owed),
             Err(error) => {
                 // The log refuses what contradicts itself. Nothing of the round was written, so nothing that
-                // depends on it may ever be said: its groups are fenced by never hearing of it.
+                // depends on it may ever be said: all its groups are fenced.
                 tracing::error!(%error, "the log refused a round; its groups are fenced");
                 for owed in owed {
                     match owed {
-                        Owed::Token(id, _) => {
-                            if let Some(mut group) = self.groups.remove(&id) {
-                                group.fence(&mut self.host);
-                                if let Some(at) = group.timer {
-                                    self.timers.remove(&(at, id));
-                                }
-                                self.removed.push(id);
+                        Owed::Token(id, ..) => {
+                            if let Some(group) = self.groups.get_mut(&id) {
+                                group.core.fence(Law::HostContract);
+                                group.drain(&mut self.host, Vec::new());
+                                self.touched.insert(id);
                             }
                         }
                         Owed::Removal(ticket) => {
@@ -600,42 +664,45 @@ impl Node {
         }
     }
 
-    /// Hands on every request that waits for a leader.
+    /// Hands on every request that nobody has, and looks again soon while any is without its answer.
     fn hand_on(&mut self, now: Time) {
-        for (ticket, group) in self.host.requests.waiting() {
+        let stale = Time::from_micros(
+            now.as_micros().saturating_sub(self.options.limits.resend_after.as_micros() as u64),
+        );
+        for (ticket, group) in self.host.requests.to_hand_on(stale, self.me.node) {
             self.hand_to_leader(now, ticket, group);
+        }
+        if self.host.requests.has_unsettled() {
+            self.retry_later(now);
         }
     }
 
     fn hand_to_leader(&mut self, now: Time, ticket: Ticket, id: GroupId) {
+        self.retry_later(now);
         let Some(group) = self.groups.get_mut(&id) else { return };
-        let leader = group.core.soft_state().leader;
         if let Some(query) = self.host.requests.query_mut(ticket) {
-            let is_asked = group.core.read(now, query.read).is_ok();
-            query.is_asked = is_asked;
+            group.core.cancel_read(query.read);
+            query.asked_at = group.core.read(now, query.read).is_ok().then_some(now);
             group.drain(&mut self.host, Vec::new());
             self.touched.insert(id);
-            if !is_asked {
-                self.retry_later(now);
-            }
             return;
         }
+        let state = group.core.soft_state();
+        let Some(leader) = state.leader else { return };
         let Some(submit) = self.host.requests.submit_mut(ticket) else { return };
         let (request, command) = (submit.request, submit.command.clone());
-        match leader {
-            Some(leader) if leader == self.me.node => {
-                let taken = self.append_command(id, request, &command);
-                if taken != Taken::Appended {
-                    self.retry_later(now);
-                } else if let Some(submit) = self.host.requests.submit_mut(ticket) {
-                    submit.with = Some(leader);
-                }
+        let with = Some(HandOver { leader, term: state.term, at: now });
+        if leader == self.me.node {
+            if self.append_command(id, request, &command) != Taken::Appended {
+                return;
             }
-            Some(leader) if self.host.peers.contains_key(&leader) => {
-                submit.with = Some(leader);
-                self.host.send(id, leader, Content::Submit { request, command });
-            }
-            _ => self.retry_later(now),
+        } else if self.host.peers.contains_key(&leader) {
+            self.host.send(id, leader, Content::Submit { request, command });
+        } else {
+            return;
+        }
+        if let Some(submit) = self.host.requests.submit_mut(ticket) {
+            submit.with = with;
         }
     }
 
@@ -678,7 +745,7 @@ impl Node {
             return;
         }
         if let Some(submit) = self.host.requests.submit_mut(ticket) {
-            if taken != Taken::Appended && submit.with == Some(from) {
+            if taken != Taken::Appended && submit.with.is_some_and(|with| with.leader == from) {
                 submit.with = None;
                 self.retry_later(now);
             }
@@ -686,9 +753,11 @@ impl Node {
     }
 
     fn give_up(&mut self, ticket: Ticket, pending: Pending) {
-        if let Kind::Query(query) = &pending.kind {
-            if let Some(group) = self.groups.get_mut(&pending.group) {
-                group.core.cancel_read(query.read);
+        if let Some(group) = self.groups.get_mut(&pending.group) {
+            match &pending.kind {
+                Kind::Query(query) => group.core.cancel_read(query.read),
+                Kind::Proposal(index) => group.forget_waiter(*index, ticket),
+                Kind::Submit(_) => {}
             }
         }
         self.host.answer(ticket, pending.overdue());

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::{GroupId, NodeId, ReadId, Time};
+use raft_core::{GroupId, LogIndex, NodeId, ReadId, Term, Time};
 
 use crate::node::Ticket;
 use crate::outcome::{Doubt, Outcome, Refusal};
@@ -23,8 +23,8 @@ pub(crate) struct Pending {
 #[derive(Debug)]
 pub(crate) enum Kind {
     Submit(Submit),
-    /// Its entry is in the log of this node, which led when it took it.
-    Proposal,
+    /// Its entry is in the log of this node, at this index; the node led when it took it.
+    Proposal(LogIndex),
     Query(Query),
 }
 
@@ -33,12 +33,26 @@ pub(crate) struct Submit {
     pub(crate) request: RequestId,
     pub(crate) command: Bytes,
     /// Who has it now and has not refused it; `None` when it waits for a leader.
-    pub(crate) with: Option<NodeId>,
+    pub(crate) with: Option<HandOver>,
     /// An earlier leader had it and never said what became of it.
     pub(crate) is_open: bool,
 }
 
+/// A command given to a leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HandOver {
+    pub(crate) leader: NodeId,
+    /// The term it led in. In a later one, even of the same node, the command may be gone from its log.
+    pub(crate) term: Term,
+    pub(crate) at: Time,
+}
+
 impl Submit {
+    /// Takes it back, to be handed on: whether this leader appended it stays open.
+    fn take_back(&mut self) {
+        self.is_open |= self.with.take().is_some();
+    }
+
     /// Whether it may be in some log: then only its application tells.
     fn may_happen(&self) -> bool {
         self.is_open || self.with.is_some()
@@ -49,14 +63,17 @@ impl Submit {
 pub(crate) struct Query {
     pub(crate) read: ReadId,
     pub(crate) query: Bytes,
-    /// The core was asked and has not answered.
-    pub(crate) is_asked: bool,
+    /// When the core was asked; `None` when it is to be asked.
+    pub(crate) asked_at: Option<Time>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     pending: BTreeMap<Ticket, Pending>,
     deadlines: BTreeSet<(Time, Ticket)>,
+    by_group: BTreeMap<GroupId, BTreeSet<Ticket>>,
+    /// The commands and queries: what may have to be handed on.
+    unsettled: BTreeSet<Ticket>,
     by_sequence: BTreeMap<u64, Ticket>,
     by_read: BTreeMap<ReadId, Ticket>,
 }
@@ -68,10 +85,14 @@ impl Requests {
 
     pub(crate) fn add(&mut self, ticket: Ticket, pending: Pending) {
         self.deadlines.insert((pending.deadline, ticket));
+        self.by_group.entry(pending.group).or_default().insert(ticket);
         match &pending.kind {
             Kind::Submit(submit) => drop(self.by_sequence.insert(submit.request.sequence, ticket)),
             Kind::Query(query) => drop(self.by_read.insert(query.read, ticket)),
-            Kind::Proposal => {}
+            Kind::Proposal(_) => {}
+        }
+        if !matches!(pending.kind, Kind::Proposal(_)) {
+            self.unsettled.insert(ticket);
         }
         self.pending.insert(ticket, pending);
     }
@@ -80,10 +101,17 @@ impl Requests {
     pub(crate) fn take(&mut self, ticket: Ticket) -> Option<Pending> {
         let pending = self.pending.remove(&ticket)?;
         self.deadlines.remove(&(pending.deadline, ticket));
+        self.unsettled.remove(&ticket);
+        if let Some(of_group) = self.by_group.get_mut(&pending.group) {
+            of_group.remove(&ticket);
+            if of_group.is_empty() {
+                self.by_group.remove(&pending.group);
+            }
+        }
         match &pending.kind {
             Kind::Submit(submit) => drop(self.by_sequence.remove(&submit.request.sequence)),
             Kind::Query(query) => drop(self.by_read.remove(&query.read)),
-            Kind::Proposal => {}
+            Kind::Proposal(_) => {}
         }
         Some(pending)
     }
@@ -121,25 +149,43 @@ impl Requests {
         matches!(kind, Some(Kind::Submit(s)) if s.request.origin == request.origin)
     }
 
-    /// Those that wait for a leader: commands with nobody, queries not asked.
-    pub(crate) fn waiting(&self) -> Vec<(Ticket, GroupId)> {
-        let waits = |pending: &Pending| match &pending.kind {
-            Kind::Submit(submit) => submit.with.is_none(),
-            Kind::Query(query) => !query.is_asked,
-            Kind::Proposal => false,
-        };
-        self.pending.iter().filter(|(_, p)| waits(p)).map(|(t, p)| (*t, p.group)).collect()
+    /// Whether any command or query has no answer yet.
+    pub(crate) fn has_unsettled(&self) -> bool {
+        !self.unsettled.is_empty()
     }
 
-    /// Takes their leader from the commands of a group that are with another node than `leader`, so that they are
-    /// handed to the new one. The request id makes that safe.
-    pub(crate) fn leader_changed(&mut self, group: GroupId, leader: Option<NodeId>) {
-        for pending in self.pending.values_mut().filter(|p| p.group == group) {
-            if let Kind::Submit(submit) = &mut pending.kind {
-                if submit.with.is_some() && submit.with != leader {
-                    submit.is_open = true;
-                    submit.with = None;
+    /// The commands and queries that nobody has: those never handed to a leader, and those handed over before
+    /// `stale` without a word since, whose frames may be lost. Handing them on again is safe: a command has its
+    /// request id, a query changes nothing.
+    pub(crate) fn to_hand_on(&mut self, stale: Time, me: NodeId) -> Vec<(Ticket, GroupId)> {
+        let mut found = Vec::new();
+        for ticket in &self.unsettled {
+            let Some(pending) = self.pending.get_mut(ticket) else { continue };
+            let is_waiting = match &mut pending.kind {
+                Kind::Submit(submit) => {
+                    if submit.with.is_some_and(|with| with.leader != me && with.at < stale) {
+                        submit.take_back();
+                    }
+                    submit.with.is_none()
                 }
+                Kind::Query(query) => query.asked_at.is_none_or(|at| at < stale),
+                Kind::Proposal(_) => false,
+            };
+            if is_waiting {
+                found.push((*ticket, pending.group));
+            }
+        }
+        found
+    }
+
+    /// Takes back the commands of a group that are with another leader than this one of this term, so that they
+    /// are handed to the new one.
+    pub(crate) fn leader_changed(&mut self, group: GroupId, leader: Option<(NodeId, Term)>) {
+        for ticket in self.by_group.get(&group).into_iter().flatten() {
+            if let Some(Pending { kind: Kind::Submit(submit), .. }) = self.pending.get_mut(ticket)
+                && submit.with.map(|with| (with.leader, with.term)) != leader
+            {
+                submit.take_back();
             }
         }
     }
@@ -153,7 +199,7 @@ impl Requests {
     }
 
     pub(crate) fn of_group(&self, group: GroupId) -> Vec<Ticket> {
-        self.pending.iter().filter(|(_, p)| p.group == group).map(|(t, _)| *t).collect()
+        self.by_group.get(&group).into_iter().flatten().copied().collect()
     }
 
     pub(crate) fn all(&self) -> Vec<Ticket> {
@@ -167,7 +213,7 @@ impl Pending {
         match self.kind {
             Kind::Submit(submit) if !submit.may_happen() => Outcome::Refused(Refusal::NoMajority),
             Kind::Query(_) => Outcome::Refused(Refusal::NoMajority),
-            Kind::Submit(_) | Kind::Proposal => Outcome::Unknown(Doubt::TimedOut(self.patience)),
+            Kind::Submit(_) | Kind::Proposal(_) => Outcome::Unknown(Doubt::TimedOut(self.patience)),
         }
     }
 
@@ -175,7 +221,7 @@ impl Pending {
     pub(crate) fn abandoned(self, refusal: Refusal, doubt: Doubt) -> Outcome {
         match self.kind {
             Kind::Submit(submit) if submit.may_happen() => Outcome::Unknown(doubt),
-            Kind::Proposal => Outcome::Unknown(doubt),
+            Kind::Proposal(_) => Outcome::Unknown(doubt),
             Kind::Submit(_) | Kind::Query(_) => Outcome::Refused(refusal),
         }
     }

@@ -80,11 +80,7 @@ pub(crate) async fn call(
 }
 
 /// Answers a caller. `None` when it was not let in; that has been logged and counted.
-pub(crate) async fn answer(
-    shared: &Shared,
-    stream: &mut TcpStream,
-    from: SocketAddr,
-) -> Option<(Hello, Admitted)> {
+pub(crate) async fn answer(shared: &Shared, stream: &mut TcpStream, from: SocketAddr) -> Option<Admitted> {
     let result = match timeout(ANSWERING, try_answer(shared, stream, from)).await {
         Ok(result) => result,
         Err(_) => {
@@ -111,7 +107,7 @@ async fn try_answer(
     shared: &Shared,
     stream: &mut TcpStream,
     from: SocketAddr,
-) -> Result<Option<(Hello, Admitted)>, CallError> {
+) -> Result<Option<Admitted>, CallError> {
     let theirs = match read(stream).await {
         Ok(Greeting::Hello(hello)) => hello,
         // Nobody refuses before being asked.
@@ -127,7 +123,7 @@ async fn try_answer(
         Ok(admitted) => {
             let hello = shared.hello(theirs.purpose);
             stream.write_all(&Greeting::Hello(hello).encode()).await?;
-            Ok(Some((theirs, admitted)))
+            Ok(Some(admitted))
         }
         Err(reason) => {
             shared.note_refusal(theirs.replica.node, from, &reason);

@@ -47,7 +47,7 @@ const ENTRY_OVERHEAD: usize = 16;
 
 /// News for the node's task.
 pub(crate) enum Event {
-    /// A founder said who it is while this node belongs to no cluster, or asked this node.
+    /// A founder, called at its listed address, said who it is.
     Heard(Hello),
     /// A connection passed its hand-shake. Comes before its frames.
     Up {

@@ -13,9 +13,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use crate::handshake::{Greeting, Purpose, Refusal, RefusalReason};
+use crate::handshake::{Admitted, Greeting, Purpose, Refusal, RefusalReason};
 use crate::runtime::greet;
-use crate::runtime::link::{self, Event};
+use crate::runtime::link;
 use crate::runtime::shared::Shared;
 
 /// The most accepted connections at a time, inclusive.
@@ -58,12 +58,10 @@ async fn serve(shared: &Arc<Shared>, mut stream: TcpStream, from: SocketAddr) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%from, %error, "cannot set TCP_NODELAY");
     }
-    let Some((hello, admitted)) = greet::answer(shared, &mut stream, from).await else { return };
-    match admitted.purpose {
-        Purpose::Form => {
-            let _ = shared.events.send(Event::Heard(hello)).await;
-        }
-        Purpose::Connect => link::run(stream, admitted.peer, from, shared).await,
+    match greet::answer(shared, &mut stream, from).await {
+        Some(Admitted { peer, purpose: Purpose::Connect }) => link::run(stream, peer, from, shared).await,
+        // The caller has its answer. What it said of itself counts only when it is called at its listed address.
+        Some(Admitted { purpose: Purpose::Form, .. }) | None => {}
     }
 }
 

@@ -125,8 +125,12 @@ pub async fn until(what: &str, handle: &NodeHandle, is_so: impl Fn(&NodeHandle) 
     assert!(waited.await.is_ok(), "node {}: {what} within {DEADLINE:?}", handle.id());
 }
 
-/// Waits until some node of the list leads and serves the root group; returns its place in the list.
+/// Waits until all nodes of the list belong to the cluster, and one of them leads and serves the root group; returns
+/// its place in the list.
 pub async fn leader(handles: &[NodeHandle]) -> usize {
+    for handle in handles {
+        until("belongs to the cluster", handle, |node| node.waiting_for().is_empty()).await;
+    }
     let end = Instant::now() + DEADLINE;
     loop {
         let serving = |handle: &NodeHandle| handle.status(GroupId::ROOT).is_some_and(|status| status.serving);

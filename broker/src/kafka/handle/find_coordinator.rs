@@ -1,6 +1,7 @@
 //! FindCoordinator: there are no consumer groups here yet, and clients are told to ask again later.
 //!
-//! Transactions are refused for good, so that a transactional producer fails at once instead of waiting.
+//! Transactions are refused for good, so that a transactional producer fails at once instead of waiting. Of all
+//! codes only TRANSACTIONAL_ID_AUTHORIZATION_FAILED is final to every client: librdkafka goes on asking after any other.
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::find_coordinator_request::FindCoordinatorRequest;
@@ -22,7 +23,7 @@ pub(super) fn find_coordinator(request: &Request) -> Result<Reply, HandlerError>
             "consumer groups are not served yet; assign partitions instead",
         )
     } else {
-        (ResponseError::UnsupportedVersion, "transactions are not served")
+        (ResponseError::TransactionalIdAuthorizationFailed, "transactions are not served")
     };
     let mut response = FindCoordinatorResponse::default();
     if request.version >= 4 {

@@ -18,7 +18,8 @@ pub(super) async fn init_producer_id<B: Backend>(
     let asked: InitProducerIdRequest = decode(request)?;
     // An id that the client had before (KIP-360) only matters to transactions: without them it gets a new one.
     let outcome = match asked.transactional_id {
-        Some(_) => Err(ResponseError::UnsupportedVersion), // transactions are not served; final for every client
+        // Transactions are not served. The one code that is final to every client.
+        Some(_) => Err(ResponseError::TransactionalIdAuthorizationFailed),
         None => edge.backend.allocate_producer_id().await.map_err(|error| error_code::of_producer_id(&error)),
     };
     let response = InitProducerIdResponse::default();

@@ -209,7 +209,7 @@ async fn producer_ids_are_new_each_time_and_not_for_transactions() {
         assert_eq!((response.error_code, response.producer_id.0, response.producer_epoch), expected);
         let transactional = plain.with_transactional_id(Some(StrBytes::from_static_str("tx").into()));
         let response = client.ask(version, &transactional).await;
-        assert_eq!((response.error_code, response.producer_id.0), (35, -1));
+        assert_eq!((response.error_code, response.producer_id.0), (53, -1));
     }
 }
 
@@ -222,7 +222,7 @@ async fn coordinators_of_groups_are_not_available_yet_and_of_transactions_never(
         let response = client.ask(version, &request).await;
         assert_eq!((response.error_code, response.node_id.0), (15, -1));
         if version >= 1 {
-            assert_eq!(client.ask(version, &request.with_key_type(1)).await.error_code, 35);
+            assert_eq!(client.ask(version, &request.with_key_type(1)).await.error_code, 53);
         }
     }
     let keys = vec![StrBytes::from_static_str("a"), StrBytes::from_static_str("b")];
