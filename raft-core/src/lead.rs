@@ -98,7 +98,8 @@ impl Raft {
         let has_entries = progress.next() <= last && progress.has_room(&self.options);
         let taken = if has_entries {
             let all = self.log.slice(after, last.min(after.plus(MAX_APPEND_ENTRIES)))?;
-            read(&all, self.options.max_append_bytes).and_then(|(to, bytes)| Some((all.slice(after, to)?, bytes)))
+            read(&all, self.options.max_append_bytes)
+                .and_then(|(to, bytes)| Some((all.slice(after, to)?, bytes)))
         } else {
             None
         };

@@ -140,7 +140,9 @@ pub enum OpenGroupError {
     #[error("group {0} is not on this disk, and no voters were given to create it")]
     Absent(GroupId),
     /// The log on disk was created with other voters.
-    #[error("group {group} was created with other voters than those given; the log on disk was left as it is")]
+    #[error(
+        "group {group} was created with other voters than those given; the log on disk was left as it is"
+    )]
     OtherGenesis {
         /// Which.
         group: GroupId,

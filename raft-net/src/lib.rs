@@ -15,4 +15,6 @@ mod runtime;
 pub use handle::{Ask, Board, GroupSpec, GroupStatus, NodeHandle, OpenGroupError};
 pub use machine::{Body, Prepared, StateMachine};
 pub use outcome::{Consistency, Doubt, Outcome, Refusal};
-pub use runtime::{Counters, Counts, DiskFailure, DiskHooks, Membership, NodeConfig, StartError, start, start_on};
+pub use runtime::{
+    Counters, Counts, DiskFailure, DiskHooks, Membership, NodeConfig, StartError, start, start_on,
+};

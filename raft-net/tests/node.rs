@@ -18,7 +18,11 @@ struct Tape(Vec<u8>);
 
 impl StateMachine for Tape {
     fn prepare(&mut self, _at: LogId, batch: Bytes) -> Prepared {
-        if batch.is_empty() { Prepared::Answer(Bytes::from_static(b"empty")) } else { Prepared::Append(batch) }
+        if batch.is_empty() {
+            Prepared::Answer(Bytes::from_static(b"empty"))
+        } else {
+            Prepared::Append(batch)
+        }
     }
 
     fn apply(&mut self, _id: LogId, body: &Body) -> Bytes {
@@ -90,13 +94,15 @@ impl Net {
             limits: Limits::default(),
         };
         let node = Node::new(options, wal, recovered);
-        let station = Station { node, fs, disk: VecDeque::new(), answers: BTreeMap::new(), holds_disk: false };
+        let station =
+            Station { node, fs, disk: VecDeque::new(), answers: BTreeMap::new(), holds_disk: false };
         self.stations.insert(id, station);
     }
 
     fn open(&mut self, id: u64) {
         let (now, genesis) = (self.now, Some(self.genesis.clone()));
-        let spec = GroupSpec { group: GROUP, genesis, note: Bytes::new(), machine: Box::new(Tape::default()) };
+        let spec =
+            GroupSpec { group: GROUP, genesis, note: Bytes::new(), machine: Box::new(Tape::default()) };
         self.node(id).open_group(now, spec).unwrap();
     }
 
@@ -282,7 +288,9 @@ fn a_command_with_a_dying_leader_is_retried_and_applied_once() {
         station.node.pump(now);
         while let Some(output) = station.node.poll_output() {
             match output {
-                Output::Send(frame) if matches!(frame.content, Content::Raft { .. }) => net.wire.push_back(frame),
+                Output::Send(frame) if matches!(frame.content, Content::Raft { .. }) => {
+                    net.wire.push_back(frame)
+                }
                 _ => {}
             }
         }

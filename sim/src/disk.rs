@@ -254,7 +254,10 @@ impl State {
     fn write(&mut self, path: &Path, offset: u64, pieces: &[&[u8]]) -> io::Result<()> {
         let file = self.file_mut(path)?;
         if offset != file.bytes.len() as u64 {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "a write that is not at the end of its file"));
+            return Err(io::Error::new(
+                ErrorKind::InvalidInput,
+                "a write that is not at the end of its file",
+            ));
         }
         for piece in pieces {
             file.bytes.extend_from_slice(piece);
@@ -468,13 +471,19 @@ mod tests {
     /// A file of four durable sectors under a durable path.
     fn disk_with_a_durable_file() -> SimDisk {
         let disk = SimDisk::new();
-        run(&disk, &[
-            DiskRequest::CreateDir { path: path("/d") },
-            DiskRequest::SyncDir { path: path("/") },
-            DiskRequest::Create { path: path("/d/f") },
-        ]);
+        run(
+            &disk,
+            &[
+                DiskRequest::CreateDir { path: path("/d") },
+                DiskRequest::SyncDir { path: path("/") },
+                DiskRequest::Create { path: path("/d/f") },
+            ],
+        );
         write(&disk, "/d/f", 0, &[7; 4 * SECTOR]);
-        run(&disk, &[DiskRequest::SyncData { path: path("/d/f") }, DiskRequest::SyncDir { path: path("/d") }]);
+        run(
+            &disk,
+            &[DiskRequest::SyncData { path: path("/d/f") }, DiskRequest::SyncDir { path: path("/d") }],
+        );
         disk
     }
 

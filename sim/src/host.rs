@@ -135,7 +135,8 @@ impl Host {
         let mut lie = None;
         if self.mutant.is_some_and(|mutant| mutant.lies_about(self.replica.disk, &work.requests)) {
             // What is written can be read back at once; it is only not on the platter.
-            let is_sync = |r: &DiskRequest| matches!(r, DiskRequest::SyncData { .. } | DiskRequest::SyncDir { .. });
+            let is_sync =
+                |r: &DiskRequest| matches!(r, DiskRequest::SyncData { .. } | DiskRequest::SyncDir { .. });
             let (syncs, others): (Vec<_>, Vec<_>) = work.requests.drain(..).partition(is_sync);
             let done = others.iter().all(|request| self.disk.execute(request).is_ok());
             debug_assert!(done, "a lying host still does what it is asked");

@@ -36,7 +36,9 @@ impl Mutant {
 
     fn is_in(self, seed: Seed, start: usize, bytes: &[u8]) -> bool {
         let mut at = if start == 0 { SEGMENT_HEADER_LEN } else { 0 };
-        while let Some(Ok(header)) = bytes.get(at..).map(|b| FrameHeader::decode(b, seed, (start + at) as u64)) {
+        while let Some(Ok(header)) =
+            bytes.get(at..).map(|b| FrameHeader::decode(b, seed, (start + at) as u64))
+        {
             let is_meant = match (self, header.kind) {
                 (Self::M03, FrameKind::HardState) => header.payload_len > 0,
                 (Self::M06, FrameKind::Entry(_)) => true,

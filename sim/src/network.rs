@@ -280,7 +280,12 @@ impl Network {
     }
 
     /// An end learns of a connection: `Some` when it is still there, with the room it has.
-    pub(crate) fn on_up(&mut self, at: usize, epoch: u64, end: usize) -> Option<(usize, usize, Option<Room>)> {
+    pub(crate) fn on_up(
+        &mut self,
+        at: usize,
+        epoch: u64,
+        end: usize,
+    ) -> Option<(usize, usize, Option<Room>)> {
         let pair = &mut self.pairs[at];
         if !pair.is_up || pair.epoch != epoch || self.lives[pair.hosts[end]].is_none() {
             return None;
@@ -304,7 +309,13 @@ impl Network {
     }
 
     /// An end learns that a connection is gone: `Some` when that is news to it.
-    pub(crate) fn on_down(&mut self, now: Micros, at: usize, epoch: u64, end: usize) -> Option<(usize, usize)> {
+    pub(crate) fn on_down(
+        &mut self,
+        now: Micros,
+        at: usize,
+        epoch: u64,
+        end: usize,
+    ) -> Option<(usize, usize)> {
         let pair = &mut self.pairs[at];
         if pair.told[end] != epoch {
             return None;
@@ -383,7 +394,8 @@ mod tests {
 
     /// Two hosts with a connection that both know of.
     fn connected() -> Network {
-        let plan = NetworkPlan { latency: 10, spread: 1_000, has_tail: true, window: Some((2, 100)), stragglers: 0 };
+        let plan =
+            NetworkPlan { latency: 10, spread: 1_000, has_tail: true, window: Some((2, 100)), stragglers: 0 };
         let mut network = Network::new(2, plan, Rng::new(1, Stream::Network));
         network.booted(0, 0, 1);
         network.booted(0, 1, 1);
@@ -394,7 +406,12 @@ mod tests {
     }
 
     fn arrivals(network: &mut Network) -> Vec<Micros> {
-        network.upcoming.drain(..).filter(|(_, event)| matches!(event, Event::Deliver { .. })).map(|(at, _)| at).collect()
+        network
+            .upcoming
+            .drain(..)
+            .filter(|(_, event)| matches!(event, Event::Deliver { .. }))
+            .map(|(at, _)| at)
+            .collect()
     }
 
     #[test]
@@ -433,7 +450,9 @@ mod tests {
         network.on_silence(1_000_600, 0, 1, 0, 2);
         network.mend(1_000_700, 0, 1);
         assert!(arrivals(&mut network).is_empty());
-        assert!(network.on_down(1_000_800, 0, 1, 0).is_some() && network.on_down(1_000_800, 0, 1, 1).is_some());
+        assert!(
+            network.on_down(1_000_800, 0, 1, 0).is_some() && network.on_down(1_000_800, 0, 1, 1).is_some()
+        );
     }
 
     #[test]

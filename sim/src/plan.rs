@@ -187,7 +187,8 @@ impl Plan {
 /// The root group on all hosts, and up to two more on up to three of them.
 fn draw_groups(rng: &mut Rng, nodes: usize) -> Vec<GroupPlan> {
     let ring = |first: usize, count: usize| (0..count).map(|at| (first + at) % nodes).collect();
-    let mut groups = vec![GroupPlan { group: GroupId::ROOT, members: ring(rng.below(nodes as u64) as usize, nodes) }];
+    let mut groups =
+        vec![GroupPlan { group: GroupId::ROOT, members: ring(rng.below(nodes as u64) as usize, nodes) }];
     for number in 1..=rng.between(0, 2) as u32 {
         let first = rng.below(nodes as u64) as usize;
         groups.push(GroupPlan { group: GroupId::new(number, 1), members: ring(first, nodes.min(3)) });

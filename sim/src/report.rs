@@ -84,7 +84,11 @@ fn breach_json(breach: Option<&(Micros, Breach)>) -> String {
     match breach {
         None => "null".to_string(),
         Some((at, breach)) => {
-            format!("{{\"law\":\"{}\",\"at_us\":{at},\"seen\":{}}}", breach.law, json_string(&breach.to_string()))
+            format!(
+                "{{\"law\":\"{}\",\"at_us\":{at},\"seen\":{}}}",
+                breach.law,
+                json_string(&breach.to_string())
+            )
         }
     }
 }

@@ -109,7 +109,9 @@ pub(crate) fn describe(frame: &Frame) -> String {
         Content::Submit { request, command } => {
             write!(out, "submit #{} {} bytes", request.sequence, command.len())
         }
-        Content::SubmitReply { request, taken } => write!(out, "submit-reply #{} {taken:?}", request.sequence),
+        Content::SubmitReply { request, taken } => {
+            write!(out, "submit-reply #{} {taken:?}", request.sequence)
+        }
         Content::Leads { term } => write!(out, "leads t{term}"),
         Content::Raft { message, entries } => {
             let term = message.term();
@@ -122,10 +124,16 @@ pub(crate) fn describe(frame: &Frame) -> String {
                 Message::VoteReply(m) => write!(out, "vote {} t{term}", if m.granted { "yes" } else { "no" }),
                 Message::Append(m) => {
                     let n = entries.len();
-                    write!(out, "append t{term} {}..{} ({n}) commit {} r{}", m.prev, m.last, m.commit, m.round)
+                    write!(
+                        out,
+                        "append t{term} {}..{} ({n}) commit {} r{}",
+                        m.prev, m.last, m.commit, m.round
+                    )
                 }
                 Message::AppendReply(m) => match m.outcome {
-                    AppendOutcome::Matched { matched } => write!(out, "matched t{term} {matched} r{}", m.round),
+                    AppendOutcome::Matched { matched } => {
+                        write!(out, "matched t{term} {matched} r{}", m.round)
+                    }
                     AppendOutcome::Conflict { prev, hint } => {
                         write!(out, "conflict t{term} at {prev} hint {hint} r{}", m.round)
                     }

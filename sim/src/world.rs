@@ -57,10 +57,25 @@ impl RunOptions {
 enum Event {
     Network(network::Event),
     /// The oldest batch of a host is done.
-    Disk { host: usize, life: u64, turn: u64 },
-    Tick { host: usize, life: u64, at: Micros },
-    Resume { host: usize, life: u64 },
-    Boot { host: usize, fuse: Option<u64>, death: Death },
+    Disk {
+        host: usize,
+        life: u64,
+        turn: u64,
+    },
+    Tick {
+        host: usize,
+        life: u64,
+        at: Micros,
+    },
+    Resume {
+        host: usize,
+        life: u64,
+    },
+    Boot {
+        host: usize,
+        fuse: Option<u64>,
+        death: Death,
+    },
     Fault(Fault),
     Mend(Vec<(usize, usize)>, Manner),
     Client,
@@ -317,7 +332,9 @@ impl World {
                 }
                 has_room.map_or(Ok(()), |host| self.settle(host).map(|_| ()))
             }
-            E::Late { to, life, frame } if self.network.on_late(to, life) => self.deliver(to, *frame, "late<"),
+            E::Late { to, life, frame } if self.network.on_late(to, life) => {
+                self.deliver(to, *frame, "late<")
+            }
             E::Late { .. } => Ok(()),
         }
     }
@@ -337,7 +354,8 @@ impl World {
         self.summary.delivered += 1;
         let fingerprint = trace::fingerprint(&frame);
         let node = self.hosts[host].id().as_u64();
-        self.trace.event(now, node, name, group, fingerprint, || format!("n{from}  {}", trace::describe(&frame)));
+        self.trace
+            .event(now, node, name, group, fingerprint, || format!("n{from}  {}", trace::describe(&frame)));
         let Some(process) = &mut self.hosts[host].process else { return Ok(()) };
         process.node.receive(process.clock(now), frame);
         self.settle(host).map(|_| ())
@@ -401,7 +419,8 @@ impl World {
 
     fn plan_tick(&mut self, host: usize) {
         let now = self.now;
-        let Some(deadline) = self.hosts[host].process.as_ref().and_then(|process| process.deadline(now)) else {
+        let Some(deadline) = self.hosts[host].process.as_ref().and_then(|process| process.deadline(now))
+        else {
             return;
         };
         // A process that is always due must not stop time.
@@ -438,7 +457,9 @@ impl World {
                 if let Shown::Role(state) = shown {
                     if state.role == RoleKind::Leader {
                         let term = state.term;
-                        self.trace.event(now, id.as_u64(), "lead", Some(group), term.as_u64(), || format!("t{term}"));
+                        self.trace.event(now, id.as_u64(), "lead", Some(group), term.as_u64(), || {
+                            format!("t{term}")
+                        });
                     }
                 }
                 let commit = process.node.core(group).map(raft_core::Raft::commit);
@@ -561,10 +582,12 @@ impl World {
         let offset = self.process.below(1 << 40);
         self.hosts[at].start(node, observations.clone(), offset);
         for plan in self.plan.groups.iter().filter(|plan| plan.members.contains(&at)) {
-            let voters: Vec<ReplicaId> = plan.members.iter().map(|member| self.hosts[*member].replica).collect();
+            let voters: Vec<ReplicaId> =
+                plan.members.iter().map(|member| self.hosts[*member].replica).collect();
             let genesis = Configuration::new(voters).map_err(|error| wrong(id, plan.group, &error))?;
             let machine = Box::new(Machine::new(plan.group, observations.clone()));
-            let spec = GroupSpec { group: plan.group, genesis: Some(genesis), note: bytes::Bytes::new(), machine };
+            let spec =
+                GroupSpec { group: plan.group, genesis: Some(genesis), note: bytes::Bytes::new(), machine };
             self.oracle.opened(id, plan.group);
             if let Some(process) = &mut self.hosts[at].process {
                 let clock = process.clock(now);

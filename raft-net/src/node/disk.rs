@@ -62,11 +62,10 @@ impl Disk {
 
     /// All rounds up to `round` are durable: hands back what was owed for them, in order.
     pub(crate) fn done(&mut self, round: Round) -> Vec<Owed> {
-        if self.in_flight.as_ref().is_some_and(|f| f.round <= round) {
-            if let Some(flight) = self.in_flight.take() {
+        if self.in_flight.as_ref().is_some_and(|f| f.round <= round)
+            && let Some(flight) = self.in_flight.take() {
                 self.unwritten_bytes = self.unwritten_bytes.saturating_sub(flight.bytes);
             }
-        }
         let mut due = Vec::new();
         while self.owed.front().is_some_and(|(of, _)| *of <= round) {
             due.extend(self.owed.pop_front().into_iter().flat_map(|(_, owed)| owed));
@@ -119,8 +118,10 @@ mod tests {
     #[test]
     fn a_sync_is_dropped_only_when_a_later_one_covers_it() {
         let sync = |name: &str| DiskRequest::SyncData { path: Path::new(name).into() };
-        let write = |name: &str| DiskRequest::Write { path: Path::new(name).into(), offset: 0, data: Vec::new() };
-        let merged = without_covered_syncs(vec![write("a"), sync("a"), write("b"), sync("b"), write("a"), sync("a")]);
+        let write =
+            |name: &str| DiskRequest::Write { path: Path::new(name).into(), offset: 0, data: Vec::new() };
+        let merged =
+            without_covered_syncs(vec![write("a"), sync("a"), write("b"), sync("b"), write("a"), sync("a")]);
         let shape: Vec<String> = merged.iter().map(|r| format!("{r:?}").chars().take(5).collect()).collect();
         assert_eq!(shape, ["Write", "Write", "SyncD", "Write", "SyncD"]);
     }

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use raft_core::{
-    Effect, GroupId, Law, LogId, LogIndex, NodeId, Persist, Raft, ReadId, ReplicaId, RoleKind, SoftState, Term, Time,
+    Effect, GroupId, Law, LogId, LogIndex, NodeId, Persist, Raft, ReadId, ReplicaId, RoleKind, SoftState,
+    Term, Time,
 };
 use raft_wal::{Batch, Entry, EntryKind, Wal};
 
@@ -296,7 +297,8 @@ impl Group {
         self.is_changed = true;
         let ready: Vec<Ticket> = {
             let applied = self.applied;
-            let (ready, wait) = std::mem::take(&mut self.reads).into_iter().partition(|(at, _)| *at <= applied);
+            let (ready, wait) =
+                std::mem::take(&mut self.reads).into_iter().partition(|(at, _)| *at <= applied);
             self.reads = wait;
             let ready: Vec<(LogIndex, Ticket)> = ready;
             ready.into_iter().map(|(_, ticket)| ticket).collect()

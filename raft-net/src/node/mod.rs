@@ -669,7 +669,7 @@ impl Node {
         let stale = Time::from_micros(
             now.as_micros().saturating_sub(self.options.limits.resend_after.as_micros() as u64),
         );
-        for (ticket, group) in self.host.requests.to_hand_on(stale, self.me.node) {
+        for (ticket, group) in self.host.requests.take_unheld(stale, self.me.node) {
             self.hand_to_leader(now, ticket, group);
         }
         if self.host.requests.has_unsettled() {
@@ -744,12 +744,11 @@ impl Node {
         if !self.host.requests.submit_is(ticket, request) {
             return;
         }
-        if let Some(submit) = self.host.requests.submit_mut(ticket) {
-            if taken != Taken::Appended && submit.with.is_some_and(|with| with.leader == from) {
+        if let Some(submit) = self.host.requests.submit_mut(ticket)
+            && taken != Taken::Appended && submit.with.is_some_and(|with| with.leader == from) {
                 submit.with = None;
                 self.retry_later(now);
             }
-        }
     }
 
     fn give_up(&mut self, ticket: Ticket, pending: Pending) {

@@ -157,7 +157,7 @@ impl Requests {
     /// The commands and queries that nobody has: those never handed to a leader, and those handed over before
     /// `stale` without a word since, whose frames may be lost. Handing them on again is safe: a command has its
     /// request id, a query changes nothing.
-    pub(crate) fn to_hand_on(&mut self, stale: Time, me: NodeId) -> Vec<(Ticket, GroupId)> {
+    pub(crate) fn take_unheld(&mut self, stale: Time, me: NodeId) -> Vec<(Ticket, GroupId)> {
         let mut found = Vec::new();
         for ticket in &self.unsettled {
             let Some(pending) = self.pending.get_mut(ticket) else { continue };

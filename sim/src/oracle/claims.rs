@@ -167,7 +167,11 @@ mod tests {
     fn claiming_another_leaders_entry_breaks_l4() {
         let mut stage = Stage::new(2, None);
         stage.truth.leads(NodeId::new(1), Term::new(2)).unwrap();
-        assert_eq!(law(stage.says(matched(2, 2))), Law::L4, "that leader's log begins with entries of its own");
+        assert_eq!(
+            law(stage.says(matched(2, 2))),
+            Law::L4,
+            "that leader's log begins with entries of its own"
+        );
     }
 
     #[test]

@@ -95,7 +95,8 @@ impl Clients {
                 self.refused.insert((group, operation));
                 match truth.index_of(operation) {
                     Some(index) => {
-                        let seen = format!("operation {operation} is entry {index}, and was refused: {refusal}");
+                        let seen =
+                            format!("operation {operation} is entry {index}, and was refused: {refusal}");
                         breach(Law::X2, seen)
                     }
                     None => Ok(()),

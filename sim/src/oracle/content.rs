@@ -1,8 +1,8 @@
 //! What an entry is, as one number: checkers compare hashes, never payloads.
 
-use raft_wal::EntryKind;
 use raft_net::Body;
 use raft_net::request::ENVELOPE_BYTES;
+use raft_wal::EntryKind;
 
 use crate::rng::{fold, hash_bytes};
 

@@ -238,8 +238,7 @@ mod tests {
     const GROUP: GroupId = GroupId::new(1, 1);
 
     fn open(disk: &SimDisk) -> (Wal, Vec<raft_wal::GroupState>) {
-        let options =
-            Options { segment_bytes: 4096, format_as: Some(DiskId::new(9)), ..Options::default() };
+        let options = Options { segment_bytes: 4096, format_as: Some(DiskId::new(9)), ..Options::default() };
         Wal::open(Arc::new(disk.clone()), Path::new("/wal"), options).unwrap()
     }
 

@@ -24,8 +24,8 @@ mod law;
 mod truth;
 
 pub(crate) use clients::Asked;
-pub use law::{Breach, Law};
 pub(crate) use law::Checked;
+pub use law::{Breach, Law};
 
 use claims::{Claims, Speaker};
 use clients::Clients;
@@ -86,7 +86,9 @@ impl Oracle {
             let state = states.iter().find(|state| state.group == *group);
             let breach = |law, seen: String| Err(Breach::at(law, *group, node, seen));
             let checked = match state {
-                Some(state) if !image.is_created() => breach(Law::L8, format!("recovered {:?} of nothing", state.runs)),
+                Some(state) if !image.is_created() => {
+                    breach(Law::L8, format!("recovered {:?} of nothing", state.runs))
+                }
                 None if image.is_created() => breach(Law::L8, "the group was not recovered".to_string()),
                 None => Ok(()),
                 Some(state) => {
@@ -142,7 +144,8 @@ impl Oracle {
             Shown::Truncated(after) => truth.truncated(node, after),
             Shown::Role(state) => truth.role_changed(node, state),
             Shown::Applied { id, content, operation, digest } => {
-                let applied = operation.map_or(Ok(()), |operation| self.clients.applied(group, node, operation));
+                let applied =
+                    operation.map_or(Ok(()), |operation| self.clients.applied(group, node, operation));
                 let commit = commit.unwrap_or(id.index).max(id.index);
                 applied
                     .and_then(|()| truth.commits(node, commit, &self.images))
@@ -185,15 +188,18 @@ impl Oracle {
         };
         let leads = match &frame.content {
             Content::Leads { term } => truth.leads(node, *term),
-            Content::Raft { message: raft_core::Message::Append(append), .. } => truth.leads(node, append.term),
+            Content::Raft { message: raft_core::Message::Append(append), .. } => {
+                truth.leads(node, append.term)
+            }
             _ => Ok(()),
         };
-        let mut checked =
-            leads.and_then(|()| self.claims.check(&Speaker { replica, image, truth }, frame));
+        let mut checked = leads.and_then(|()| self.claims.check(&Speaker { replica, image, truth }, frame));
         if let Content::Raft { entries, .. } = &frame.content {
             for entry in entries {
-                let (content, raw) =
-                    (content::of_payload(entry.kind, &entry.payload), content::raw(entry.kind, &entry.payload));
+                let (content, raw) = (
+                    content::of_payload(entry.kind, &entry.payload),
+                    content::raw(entry.kind, &entry.payload),
+                );
                 checked = checked.and_then(|()| truth.seen(node, entry.id, content, raw));
             }
         }
@@ -201,7 +207,13 @@ impl Oracle {
     }
 
     /// A node takes someone for the leader of a group, by what it heard (R1).
-    pub(crate) fn heard(&mut self, node: NodeId, group: GroupId, term: raft_core::Term, leader: NodeId) -> Checked {
+    pub(crate) fn heard(
+        &mut self,
+        node: NodeId,
+        group: GroupId,
+        term: raft_core::Term,
+        leader: NodeId,
+    ) -> Checked {
         let checked = self.truths.get_mut(&group).map_or(Ok(()), |truth| truth.claimed(node, term, leader));
         self.unless_blind(checked)
     }
@@ -223,7 +235,8 @@ impl Oracle {
             let members = self.images.keys().filter(|(_, of)| of == group).map(|(node, _)| *node);
             let mut standings = members.map(|node| (node, truth.standing(node)));
             let Some((_, first)) = standings.next() else { continue };
-            let differs = |(_, standing): &(NodeId, Option<Standing>)| standing.is_none() || *standing != first;
+            let differs =
+                |(_, standing): &(NodeId, Option<Standing>)| standing.is_none() || *standing != first;
             let odd = standings.find(differs);
             let lags = first.is_none_or(|standing| standing.committed != standing.last);
             if let Some((node, standing)) = odd {

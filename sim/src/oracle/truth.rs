@@ -130,8 +130,11 @@ impl Truth {
     pub(crate) fn standing(&self, node: NodeId) -> Option<Standing> {
         let replica = self.replicas.get(&node)?;
         let chain = replica.log.last().map_or(0, |line| line.chain);
-        (replica.applied_or_skipped(&self.operations) >= replica.committed)
-            .then_some(Standing { last: replica.log.len() as u64, chain, committed: replica.committed })
+        (replica.applied_or_skipped(&self.operations) >= replica.committed).then_some(Standing {
+            last: replica.log.len() as u64,
+            chain,
+            committed: replica.committed,
+        })
     }
 
     fn breach(&self, law: Law, node: NodeId, seen: String) -> Checked {
@@ -154,7 +157,8 @@ impl Truth {
         let replica = self.replicas.entry(node).or_default();
         let (before, last) = replica.log.last().map_or((0, Term::ZERO), |line| (line.chain, line.term));
         if id.index.as_u64() != replica.log.len() as u64 + 1 || id.term < last {
-            let seen = format!("entry {id} was appended to a log of {} entries, term {last}", replica.log.len());
+            let seen =
+                format!("entry {id} was appended to a log of {} entries, term {last}", replica.log.len());
             return self.breach(Law::R3, node, seen);
         }
         if replica.state.role == RoleKind::Leader && replica.state.term != id.term {
@@ -206,7 +210,11 @@ impl Truth {
         let state = replica.state;
         replica.log.truncate(keep);
         if state.role == RoleKind::Leader {
-            return self.breach(Law::R2, node, format!("the leader of term {} cut after {after}", state.term));
+            return self.breach(
+                Law::R2,
+                node,
+                format!("the leader of term {} cut after {after}", state.term),
+            );
         }
         self.cut(node, after, first.term)
     }
@@ -238,7 +246,9 @@ impl Truth {
                 let seen = format!("takes {leader} for the leader of term {term}, which is {}", reign.leader);
                 self.breach(Law::R1, node, seen)
             }
-            None => self.breach(Law::R1, node, format!("takes {leader} for the leader of term {term}: nobody is")),
+            None => {
+                self.breach(Law::R1, node, format!("takes {leader} for the leader of term {term}: nobody is"))
+            }
         }
     }
 
@@ -335,7 +345,8 @@ impl Truth {
         for (later, reign) in self.reigns.range(term.next()..) {
             if reign.term_at(index, *later) != term {
                 let leader = reign.leader;
-                let seen = format!("{index}@{term} is committed, which {leader}, leader of term {later}, lacks");
+                let seen =
+                    format!("{index}@{term} is committed, which {leader}, leader of term {later}, lacks");
                 return self.breach(Law::R4, node, seen);
             }
         }
