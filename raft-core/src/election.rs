@@ -97,7 +97,7 @@ impl Raft {
 
     fn candidate_deadline(&mut self, now: Time) -> Time {
         // Grows with each election that ended without a leader, so that disks slower than it finish one at last.
-        let half = self.options.election_timeout / 2 * (1 << self.lost_elections.saturating_sub(1).min(5));
+        let half = self.options.election_timeout / 2 * (1 << self.lost_elections.saturating_sub(1).min(2));
         now.after(half).after(jitter(&mut self.rng, half))
     }
 

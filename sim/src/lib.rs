@@ -1,4 +1,7 @@
-//! wip
+//! The simulator: the real core, log and node over a simulated disk, network and clock. One thread, one seed.
+//!
+//! What it does not do: run an application of the product, or read a clock. Invariant: a run is decided by its options
+//! alone, so the same seed has the same history and the same hash.
 #![forbid(unsafe_code)]
 pub mod disk;
 mod host;

@@ -263,11 +263,11 @@ impl World {
     }
 
     fn handle(&mut self, event: Event) -> Checked {
-        if let Some(host) = self.addressee(&event) {
-            if self.hosts[host].paused_until > self.now {
-                self.deferred[host].push_back(event);
-                return Ok(());
-            }
+        if let Some(host) = self.addressee(&event)
+            && self.hosts[host].paused_until > self.now
+        {
+            self.deferred[host].push_back(event);
+            return Ok(());
         }
         let checked = self.dispatch(event);
         self.take_upcoming();
@@ -454,13 +454,12 @@ impl World {
             process.node.pump(process.clock(now));
             process.observations.drain_into(&mut self.shown);
             for (group, shown) in self.shown.drain(..) {
-                if let Shown::Role(state) = shown {
-                    if state.role == RoleKind::Leader {
-                        let term = state.term;
-                        self.trace.event(now, id.as_u64(), "lead", Some(group), term.as_u64(), || {
-                            format!("t{term}")
-                        });
-                    }
+                if let Shown::Role(state) = shown
+                    && state.role == RoleKind::Leader
+                {
+                    let term = state.term;
+                    self.trace
+                        .event(now, id.as_u64(), "lead", Some(group), term.as_u64(), || format!("t{term}"));
                 }
                 let commit = process.node.core(group).map(raft_core::Raft::commit);
                 self.oracle.shown(id, group, shown, commit)?;

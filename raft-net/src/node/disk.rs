@@ -63,9 +63,10 @@ impl Disk {
     /// All rounds up to `round` are durable: hands back what was owed for them, in order.
     pub(crate) fn done(&mut self, round: Round) -> Vec<Owed> {
         if self.in_flight.as_ref().is_some_and(|f| f.round <= round)
-            && let Some(flight) = self.in_flight.take() {
-                self.unwritten_bytes = self.unwritten_bytes.saturating_sub(flight.bytes);
-            }
+            && let Some(flight) = self.in_flight.take()
+        {
+            self.unwritten_bytes = self.unwritten_bytes.saturating_sub(flight.bytes);
+        }
         let mut due = Vec::new();
         while self.owed.front().is_some_and(|(of, _)| *of <= round) {
             due.extend(self.owed.pop_front().into_iter().flat_map(|(_, owed)| owed));

@@ -83,6 +83,8 @@ pub(crate) struct Peer {
     replica: ReplicaId,
     /// Room in its outgoing queue, in frames and bytes, as last reported and spent since; unlimited until reported.
     room: Option<(usize, usize)>,
+    /// The most bytes ever reported: so much room there is when the queue is empty.
+    capacity: usize,
     /// Groups that had more to send than there was room.
     blocked: BTreeSet<GroupId>,
     /// Groups this node leads, which this peer is still to be told.
@@ -90,10 +92,15 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Room for frames, and for the bytes of their entries; some is kept for what a frame costs beside those.
+    /// Room for frames, and for the bytes of their entries; some is kept for what a frame costs beside those. An
+    /// empty queue takes one frame of any size.
     fn room(&self) -> (usize, usize) {
         const SPARE: usize = 1_024;
-        self.room.map_or((usize::MAX, usize::MAX), |(frames, bytes)| (frames, bytes.saturating_sub(SPARE)))
+        match self.room {
+            Some((frames, bytes)) if bytes < self.capacity => (frames, bytes.saturating_sub(SPARE)),
+            Some((frames, _)) => (frames, usize::MAX),
+            None => (usize::MAX, usize::MAX),
+        }
     }
 
     fn took(&mut self, frame: &Frame) {
@@ -285,9 +292,10 @@ impl Node {
                 self.touched.insert(*id);
             }
         }
-        self.host
-            .peers
-            .insert(peer.node, Peer { replica: peer, room: None, blocked: BTreeSet::new(), announcements });
+        self.host.peers.insert(
+            peer.node,
+            Peer { replica: peer, room: None, capacity: 0, blocked: BTreeSet::new(), announcements },
+        );
         self.retry_at = Some(now);
     }
 
@@ -308,6 +316,7 @@ impl Node {
     pub fn send_capacity(&mut self, node: NodeId, frames: usize, bytes: usize) {
         if let Some(peer) = self.host.peers.get_mut(&node) {
             peer.room = Some((frames, bytes));
+            peer.capacity = peer.capacity.max(bytes);
             if frames > 0 {
                 self.touched.append(&mut peer.blocked);
             }
@@ -745,10 +754,12 @@ impl Node {
             return;
         }
         if let Some(submit) = self.host.requests.submit_mut(ticket)
-            && taken != Taken::Appended && submit.with.is_some_and(|with| with.leader == from) {
-                submit.with = None;
-                self.retry_later(now);
-            }
+            && taken != Taken::Appended
+            && submit.with.is_some_and(|with| with.leader == from)
+        {
+            submit.with = None;
+            self.retry_later(now);
+        }
     }
 
     fn give_up(&mut self, ticket: Ticket, pending: Pending) {

@@ -367,7 +367,7 @@ impl Truth {
         let before = replica.applied_or_skipped(&self.operations);
         let in_order = replica.applied < index && before + 1 >= index;
         let is_there = replica.log.get(index as usize - 1);
-        if !in_order || !is_there.is_some_and(|line| (line.term, line.content) == (id.term, content)) {
+        if !in_order || is_there.is_none_or(|line| (line.term, line.content) != (id.term, content)) {
             let seen = format!("applied {id} after {}; its log has {is_there:?} there", replica.applied);
             return self.breach(Law::R5, node, seen);
         }
