@@ -2,7 +2,7 @@
 //!
 //! Encoding puts everything but payloads into one piece and passes payloads on by reference. Decoding is
 //! incremental: bytes go in as they arrive, whole frames come out, and their payloads are slices of the buffer
-//! the bytes arrived in. `FORMAT.md` draws the layout byte by byte.
+//! the bytes arrived in. `docs/formats/frame.md` draws the layout byte by byte.
 //!
 //! What it does not do: read sockets, or judge whether a frame makes sense to its receiver. Invariant: bytes from
 //! a peer never make the decoder panic, nor hold more memory than a small multiple of what has arrived; and what it hands

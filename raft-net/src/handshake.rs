@@ -2,7 +2,7 @@
 //!
 //! The dialing node says [`Hello`]; the other one answers with its own or with a [`Refusal`]. After that, frames
 //! flow both ways ([`Purpose::Connect`]) or the connection is closed ([`Purpose::Form`]). Here are the bytes and
-//! the rules; sockets and time limits are the runtime's. `FORMAT.md` draws the layout byte by byte.
+//! the rules; sockets and time limits are the runtime's. `docs/formats/frame.md` draws the layout byte by byte.
 //!
 //! Invariant: [`admit`] answers the same on both ends for what both know, and a hand-shake is at most
 //! [`MAX_BYTES`] long, whatever it says of itself.
@@ -176,7 +176,7 @@ pub enum GreetingError {
     /// A field has a value that means nothing.
     #[error("the hand-shake has an impossible {field}")]
     Field {
-        /// The field's name in `FORMAT.md`.
+        /// The field's name in `docs/formats/frame.md`.
         field: &'static str,
     },
 }

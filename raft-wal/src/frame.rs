@@ -1,4 +1,4 @@
-//! The bytes of a segment: a header, then frames; drawn in FORMAT.md.
+//! The bytes of a segment: a header, then frames; drawn in `docs/formats/segment.md`.
 //!
 //! Encoding is private; decoding is public, so that a simulator's oracle can read what is on its disks without
 //! trusting the rest of this crate. It never panics, whatever the bytes, and allocates nothing from their say-so.

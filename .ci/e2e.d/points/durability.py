@@ -95,6 +95,8 @@ def _traced_produce(stage, cluster, report):
             }
             for marker in markers:
                 connection.produce(TOPIC, 0, marker.encode())
+            # The last answer may leave its trace only with the next call.
+            connection.produce(TOPIC, 0, b"the end of the trace")
     calls = {broker: trace.calls() for broker, trace in traces.items()}
     for number, marker in enumerate(markers, 1):
         answer = strace.answer_after(calls[leader], marker, port, own_port)

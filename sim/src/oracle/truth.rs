@@ -342,7 +342,9 @@ impl Truth {
             let seen = format!("commits {index}@{term}, which {holders} of {of} voters hold durably");
             return self.breach(Law::R8, node, seen);
         }
-        for (later, reign) in self.reigns.range(term.next()..) {
+        // An older entry is committed by a leader of a later term; only leaders after that one must hold it.
+        let committed_in = self.replicas.get(&node).map_or(term, |replica| replica.state.term.max(term));
+        for (later, reign) in self.reigns.range(committed_in.next()..) {
             if reign.term_at(index, *later) != term {
                 let leader = reign.leader;
                 let seen =
