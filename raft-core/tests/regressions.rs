@@ -62,7 +62,8 @@ fn voters_whose_disks_are_slower_than_an_election_still_elect_in_the_end() {
                     cluster.raft(node).persisted(now, token);
                     cluster.drain(node);
                 }
-                in_flight[node as usize] = cluster.at(node).writes.drain(..).next_back().map(|write| write.token);
+                in_flight[node as usize] =
+                    cluster.at(node).writes.drain(..).next_back().map(|write| write.token);
             }
         }
         cluster.settle();
