@@ -1,7 +1,7 @@
 //! What an entry is, as one number: checkers compare hashes, never payloads.
 
 use raft_net::Body;
-use raft_net::request::ENVELOPE_BYTES;
+use raft_net::request::{ENVELOPE_BYTES, RequestId, open};
 use raft_wal::EntryKind;
 
 use crate::rng::{fold, hash_bytes};
@@ -23,6 +23,12 @@ pub(crate) fn of_payload(kind: EntryKind, payload: &[u8]) -> u64 {
     }
 }
 
+/// The request that a command on a disk or in a frame came with.
+pub(crate) fn request_of(kind: EntryKind, payload: &[u8]) -> Option<RequestId> {
+    let envelope = payload.get(..ENVELOPE_BYTES).filter(|_| kind == EntryKind::Command)?;
+    open(&bytes::Bytes::copy_from_slice(envelope)).map(|(request, _)| request)
+}
+
 /// All bytes of an entry, the envelope included.
 pub(crate) fn raw(kind: EntryKind, payload: &[u8]) -> u64 {
     hash_bytes(!u64::from(kind.code()), payload)
@@ -41,7 +47,7 @@ pub(crate) fn chain(before: u64, term: u64, content: u64) -> u64 {
 mod tests {
     use bytes::Bytes;
     use raft_core::NodeId;
-    use raft_net::request::{Origin, RequestId, seal};
+    use raft_net::request::{Origin, seal};
 
     use super::*;
 

@@ -10,6 +10,8 @@ use raft_core::{DiskId, GroupId, HardState, LogId, LogIndex, NodeId, ReplicaId, 
 use raft_wal::EntryKind;
 use raft_wal::frame::{FRAME_HEADER_LEN, FrameHeader, FrameKind, SEGMENT_HEADER_LEN, Seed, SegmentHeader};
 
+use raft_net::request::RequestId;
+
 use super::content;
 use crate::disk::SimDisk;
 
@@ -21,6 +23,8 @@ pub(crate) struct Held {
     pub(crate) raw: u64,
     /// The hash of what its state machine is shown.
     pub(crate) content: u64,
+    /// The request that a command came with.
+    pub(crate) request: Option<RequestId>,
 }
 
 /// Something that became durable.
@@ -81,7 +85,7 @@ impl Image {
     /// An image that holds entries of these terms, whatever is on any disk.
     #[cfg(test)]
     pub(crate) fn holding(terms: &[u64]) -> Self {
-        let held = |term: &u64| Held { term: Term::new(*term), raw: 0, content: 0 };
+        let held = |term: &u64| Held { term: Term::new(*term), raw: 0, content: 0, request: None };
         let mut image = Self::new(Path::new("/wal"), DiskId::new(0), GroupId::ROOT);
         image.is_created = true;
         image.log = terms.iter().map(held).collect();
@@ -211,7 +215,8 @@ impl Image {
             news.push(News::Nonsense("an entry that leaves a gap"));
         }
         let raw = content::raw(kind, payload);
-        let held = Held { term: header.term, raw, content: content::of_payload(kind, payload) };
+        let (content, request) = (content::of_payload(kind, payload), content::request_of(kind, payload));
+        let held = Held { term: header.term, raw, content, request };
         self.log.push(held);
         news.push(News::Entry(LogId::new(header.term, header.index), held));
     }

@@ -201,6 +201,7 @@ impl Oracle {
                     content::raw(entry.kind, &entry.payload),
                 );
                 checked = checked.and_then(|()| truth.seen(node, entry.id, content, raw));
+                truth.requested(entry.id, content::request_of(entry.kind, &entry.payload));
             }
         }
         self.unless_blind(checked)
@@ -262,7 +263,10 @@ const LAST_GROUP: GroupId = GroupId::from_u64(u64::MAX);
 fn durable(truth: &mut Truth, group: GroupId, node: NodeId, news: News) -> Checked {
     let breach = |law, seen: String| Err(Breach::at(law, group, node, seen));
     match news {
-        News::Entry(id, held) => truth.seen(node, id, held.content, held.raw),
+        News::Entry(id, held) => {
+            truth.requested(id, held.request);
+            truth.seen(node, id, held.content, held.raw)
+        }
         News::Cut(after, first) => truth.cut(node, after, first),
         News::HardState(before, after) if after.term < before.term => {
             breach(Law::R7, format!("its disk went from term {} to {}", before.term, after.term))

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use raft_core::{GroupId, LogId, LogIndex, NodeId, RoleKind, SoftState, Term};
+use raft_net::request::{Origin, RequestId};
 
 use super::content;
 use super::image::Image;
@@ -89,6 +90,10 @@ pub(crate) struct Truth {
     replicas: BTreeMap<NodeId, Replica>,
     /// Where each operation was first applied.
     operations: BTreeMap<u64, u64>,
+    /// The requests that commands came with.
+    requests: BTreeMap<LogId, RequestId>,
+    /// Below which number an origin waits for no answer any more, as its applied commands say, each from its index on.
+    floors: BTreeMap<Origin, Vec<(u64, u64)>>,
 }
 
 impl Truth {
@@ -103,6 +108,8 @@ impl Truth {
             reigns: BTreeMap::new(),
             replicas: BTreeMap::new(),
             operations: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            floors: BTreeMap::new(),
         }
     }
 
@@ -130,7 +137,7 @@ impl Truth {
     pub(crate) fn standing(&self, node: NodeId) -> Option<Standing> {
         let replica = self.replicas.get(&node)?;
         let chain = replica.log.last().map_or(0, |line| line.chain);
-        (replica.applied_or_skipped(&self.operations) >= replica.committed).then_some(Standing {
+        (self.applied_or_skipped(replica) >= replica.committed).then_some(Standing {
             last: replica.log.len() as u64,
             chain,
             committed: replica.committed,
@@ -200,6 +207,34 @@ impl Truth {
             Some(_) => self.breach(Law::R3, node, format!("its entry {id} has other bytes than elsewhere")),
             None => self.breach(Law::R3, node, format!("entry {id} is there, but was never appended")),
         }
+    }
+
+    /// An entry was seen to hold a command of this request.
+    pub(crate) fn requested(&mut self, id: LogId, request: Option<RequestId>) {
+        if let Some(request) = request {
+            self.requests.insert(id, request);
+        }
+    }
+
+    /// Where a replica stands: the applied index, and behind it the entries that every replica passes over: those
+    /// whose operation was applied before, and those that come so late that their origin has given them up.
+    fn applied_or_skipped(&self, replica: &Replica) -> u64 {
+        let is_passed_over = |at: u64| {
+            let Some(line) = replica.log.get(at as usize) else { return false };
+            let first = line.operation.and_then(|operation| self.operations.get(&operation));
+            let request = self.requests.get(&LogId::new(line.term, LogIndex::new(at + 1)));
+            let floor = request.and_then(|request| {
+                let floors = self.floors.get(&request.origin)?;
+                floors.iter().rev().find(|(from, _)| *from <= at).map(|(_, floor)| *floor)
+            });
+            let is_given_up = floor.is_some_and(|floor| request.is_some_and(|r| r.sequence < floor));
+            first.is_some_and(|first| *first <= at) || is_given_up
+        };
+        let mut at = replica.applied;
+        while is_passed_over(at) {
+            at += 1;
+        }
+        at
     }
 
     /// A state machine was told that its log was cut after an index (R2, L2).
@@ -365,8 +400,9 @@ impl Truth {
         digest: u64,
     ) -> Checked {
         let index = id.index.as_u64();
+        self.replicas.entry(node).or_default();
+        let before = self.replicas.get(&node).map_or(0, |replica| self.applied_or_skipped(replica));
         let replica = self.replicas.entry(node).or_default();
-        let before = replica.applied_or_skipped(&self.operations);
         let in_order = replica.applied < index && before + 1 >= index;
         let is_there = replica.log.get(index as usize - 1);
         if !in_order || is_there.is_none_or(|line| (line.term, line.content) != (id.term, content)) {
@@ -374,6 +410,12 @@ impl Truth {
             return self.breach(Law::R5, node, seen);
         }
         replica.applied = index;
+        if let Some(request) = self.requests.get(&id) {
+            let floors = self.floors.entry(request.origin).or_default();
+            if floors.last().is_none_or(|(from, floor)| *from < index && *floor < request.answered_below) {
+                floors.push((index, request.answered_below));
+            }
+        }
         if let Some(operation) = operation {
             let first = *self.operations.entry(operation).or_insert(index);
             if first != index {
@@ -386,21 +428,6 @@ impl Truth {
             return self.breach(Law::R5, node, format!("came to another state than others after {id}"));
         }
         Ok(())
-    }
-}
-
-impl Replica {
-    /// The applied index, and behind it the entries whose operation was applied before: they are passed over.
-    fn applied_or_skipped(&self, operations: &BTreeMap<u64, u64>) -> u64 {
-        let repeats = |at: u64| {
-            let operation = self.log.get(at as usize).and_then(|line| line.operation);
-            operation.and_then(|operation| operations.get(&operation)).is_some_and(|first| *first <= at)
-        };
-        let mut at = self.applied;
-        while repeats(at) {
-            at += 1;
-        }
-        at
     }
 }
 
@@ -478,6 +505,26 @@ mod tests {
         truth.seen(node(1), id(1, 1), 10, 5).unwrap();
         assert_eq!(law(truth.seen(node(2), id(1, 1), 10, 6)), Law::R3);
         assert_eq!(law(truth.seen(node(2), id(9, 1), 10, 5)), Law::R3);
+    }
+
+    /// A command that is sent again may come so late that its origin has given it up: every replica passes it over.
+    #[test]
+    fn a_command_given_up_by_its_origin_may_be_passed_over_and_no_other() {
+        for (sequence, is_lawful) in [(3, true), (5, false)] {
+            let (mut truth, _) = two_hold_two(&[]);
+            let origin = Origin { node: node(1), boot: 1 };
+            for (index, sequence, answered_below) in [(1, 4, 4), (2, sequence, 1), (3, 6, 4)] {
+                let known = truth.known.len() as u64;
+                if index > known {
+                    truth.appended(node(1), id(1, index), index * 10, Some(index)).unwrap();
+                }
+                truth.requested(id(1, index), Some(RequestId { origin, sequence, answered_below }));
+            }
+            let content = |truth: &Truth, at: usize| truth.replicas[&node(1)].log[at].content;
+            let (first, third) = (content(&truth, 0), content(&truth, 2));
+            truth.applied(node(1), id(1, 1), first, Some(1), 7).unwrap();
+            assert_eq!(truth.applied(node(1), id(1, 3), third, Some(3), 8).is_ok(), is_lawful);
+        }
     }
 
     #[test]
