@@ -28,8 +28,9 @@ pub const MIN_STEPS: u64 = 2_000;
 /// How many times its longest election timeout a healed cluster may take to get well. An election timeout is drawn
 /// from `[election_timeout, 2 * election_timeout)`; this counts the lower end.
 const HEALING_TIMEOUTS: u64 = 10;
-/// The same, for the last replica to catch up: with a window of one entry and a slow disk that takes as long as the
-/// log that it lacks.
+/// The same, for replicas to catch up: with a window of a few entries and a slow disk that takes as long as the log
+/// that they lack. Without a majority that has caught up nothing is served, so a world with such a window has this
+/// time for everything.
 const AGREEING_TIMEOUTS: u64 = 100;
 /// How often a healed cluster is looked at.
 const LOOK: Micros = 20_000;
@@ -835,9 +836,10 @@ impl World {
         let now = self.now;
         self.trace.event(now, 0, "heal", None, 0, String::new);
         let timeout = self.plan.raft.election_timeout.as_micros() as u64;
-        let until = now + HEALING_TIMEOUTS * timeout;
-        self.healing =
-            Some(Healing { until, agree_until: now + AGREEING_TIMEOUTS * timeout, wanted: Vec::new() });
+        let is_window_small = self.plan.raft.max_append_bytes < 1 << 20;
+        let patience = timeout * if is_window_small { AGREEING_TIMEOUTS } else { HEALING_TIMEOUTS };
+        let agree_until = now + AGREEING_TIMEOUTS * timeout;
+        self.healing = Some(Healing { until: now + patience, agree_until, wanted: Vec::new() });
         self.network.heal(now);
         for at in 0..self.hosts.len() {
             self.hosts[at].calm();
@@ -855,7 +857,7 @@ impl World {
             let plan = &self.plan.groups[at];
             let group = plan.group;
             let member = plan.members[self.workload.below(plan.members.len() as u64) as usize];
-            let operation = self.ask(member, group, What::Submit, 20, HEALING_TIMEOUTS * timeout)?;
+            let operation = self.ask(member, group, What::Submit, 20, patience)?;
             if let Some(healing) = &mut self.healing {
                 healing.wanted.push((group, operation));
             }
