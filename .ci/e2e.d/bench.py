@@ -140,7 +140,10 @@ def load(bootstrap, topic, seconds, per_second):
             **EAGER,
         }
     )
-    producer.list_topics(topic, timeout=20)
+    # The client takes half a second to fetch its producer id and to connect; that is no answer's time.
+    for partition in producer.list_topics(topic, timeout=20).topics[topic].partitions:
+        producer.produce(topic, value, partition=partition)
+    producer.flush(20)
 
     def delivered(error, message):
         if error:

@@ -32,11 +32,12 @@ pub(super) fn leader(handle: &NodeHandle, group: GroupId, live: &[NodeId]) -> Op
     live.binary_search(&node).is_ok().then(|| (node, LeaderEpoch::from_term(term)))
 }
 
-/// The cluster as clients are shown it.
-pub(super) fn cluster(metadata: &Metadata, live: &[NodeId], me: NodeId) -> ClusterInfo {
+/// The cluster as clients are shown it: all brokers, also those that are away. A client that loses a broker from its
+/// list in the answer that names a new leader (librdkafka) forgets that leader again until its next scan, a second
+/// later; and a broker that is away mostly comes back.
+pub(super) fn cluster(metadata: &Metadata, me: NodeId) -> ClusterInfo {
     let brokers = metadata
         .brokers()
-        .filter(|broker| live.binary_search(&broker.id()).is_ok())
         .filter_map(|broker| {
             let (host, port) = (broker.kafka.host().to_owned(), broker.kafka.port());
             Some(BrokerAddress { id: broker_id(broker.id())?, host, port })
