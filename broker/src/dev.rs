@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use manager::serve::{Manager, ManagerConfig, ServeError};
@@ -289,18 +290,26 @@ impl DevPorts {
         Self { kafka: three(0), peers: three(1), managers: three(2), http: three(3) }
     }
 
-    /// Twelve ports that were free a moment ago.
+    /// Twelve ports that were free a moment ago. They lie below those that systems give to outgoing connections, so
+    /// that nothing takes them before the nodes do.
     ///
     /// # Errors
-    /// When the system gives none.
+    /// When there are not so many.
     pub async fn free() -> std::io::Result<Self> {
-        // All are held until all are known, so that none comes twice.
-        let mut held = Vec::new();
+        const RANGE: u16 = 10_000;
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let own = (std::process::id() % u32::from(RANGE)) as u16;
         let mut ports = [0; 4 * NODES];
         for port in &mut ports {
-            let listener = TcpListener::bind(local(0)).await?;
-            *port = listener.local_addr()?.port();
-            held.push(listener);
+            let mut tried = 0;
+            *port = loop {
+                let candidate = 20_000 + (own + NEXT.fetch_add(1, Ordering::Relaxed) % RANGE) % RANGE;
+                match TcpListener::bind(local(candidate)).await {
+                    Ok(_) => break candidate,
+                    Err(error) if tried == RANGE => return Err(error),
+                    Err(_) => tried += 1,
+                }
+            };
         }
         let three = |nth: usize| [ports[nth * 3], ports[nth * 3 + 1], ports[nth * 3 + 2]];
         Ok(Self { kafka: three(0), peers: three(1), managers: three(2), http: three(3) })

@@ -136,7 +136,7 @@ impl Facts {
         Self {
             manager,
             managers: managers.clone(),
-            cluster: None,
+            cluster: board.cluster.map(|cluster| cluster.to_string()),
             root: board.groups.get(&GroupId::ROOT).copied(),
             leaders: board.leaders.clone(),
             live: board.live.iter().copied().collect(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use raft_core::{Configuration, GroupId, LogIndex, NodeId, ReplicaId, RoleKind, Term};
-use raft_wal::LogReader;
+use raft_wal::{ClusterId, LogReader};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::machine::StateMachine;
@@ -60,6 +60,8 @@ pub struct Board {
     pub live: Vec<NodeId>,
     /// The listed founders that have not answered yet; empty once the cluster is formed or joined.
     pub waiting_for: Vec<NodeId>,
+    /// The cluster that this disk belongs to, once it is formed or joined.
+    pub cluster: Option<ClusterId>,
     /// How often what should be rare happened on this node's connections.
     pub counters: Arc<Counters>,
 }
@@ -160,6 +162,20 @@ pub enum OpenGroupError {
     Stopping,
 }
 
+/// A batch on its way, see [`NodeHandle::start_propose`]. Dropping it takes nothing back.
+#[derive(Debug)]
+pub struct Proposal(Option<oneshot::Receiver<Outcome>>);
+
+impl Proposal {
+    /// Waits for the one end.
+    pub async fn outcome(self) -> Outcome {
+        match self.0 {
+            Some(end) => end.await.unwrap_or(Outcome::Unknown(Doubt::Stopped)),
+            None => Outcome::Refused(Refusal::Stopping),
+        }
+    }
+}
+
 /// A running node, as its application sees it.
 #[derive(Clone)]
 pub struct NodeHandle {
@@ -213,8 +229,15 @@ impl NodeHandle {
     /// Replicates a record batch. Only the leader takes it; others refuse and name the leader. It is not
     /// retried: the batch's own producer id and sequence make the client's retry safe.
     pub async fn propose(&self, group: GroupId, batch: Bytes, patience: Duration) -> Outcome {
+        self.start_propose(group, batch, patience).await.outcome().await
+    }
+
+    /// The first half of [`NodeHandle::propose`]: returns once the batch has its place in the node's inbox. Of two
+    /// batches the one whose call returned first is appended first.
+    pub async fn start_propose(&self, group: GroupId, batch: Bytes, patience: Duration) -> Proposal {
         let (answer, end) = oneshot::channel();
-        self.ask(Ask::Propose { group, batch, patience, answer }, end).await
+        let is_taken = self.asks.send(Ask::Propose { group, batch, patience, answer }).await.is_ok();
+        Proposal(is_taken.then_some(end))
     }
 
     /// Reads the state machine on this node, after confirming with the leader that the state is new enough when
@@ -265,6 +288,11 @@ impl NodeHandle {
     /// How often what should be rare happened on this node's connections since it started.
     pub fn counts(&self) -> Counts {
         self.read_board(|board| board.counters.read())
+    }
+
+    /// The cluster that this disk belongs to; `None` until it is formed or joined.
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.read_board(|board| board.cluster)
     }
 
     /// Looks at the whole board at once. Keep it short: the node's task waits meanwhile.

@@ -12,7 +12,7 @@ mod outcome;
 pub mod request;
 mod runtime;
 
-pub use handle::{Ask, Board, GroupSpec, GroupStatus, NodeHandle, OpenGroupError};
+pub use handle::{Ask, Board, GroupSpec, GroupStatus, NodeHandle, OpenGroupError, Proposal};
 pub use machine::{Body, Prepared, StateMachine};
 pub use outcome::{Consistency, Doubt, Outcome, Refusal};
 pub use runtime::{

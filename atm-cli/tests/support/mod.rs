@@ -7,6 +7,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -38,12 +39,21 @@ pub(crate) struct Ended {
     pub(crate) err: String,
 }
 
+/// A port that was free a moment ago, below those that systems give to outgoing connections, so that nothing takes it
+/// while an ATM is restarted. Each call has another.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let own = (std::process::id() % 10_000) as u16;
+    let mut candidates =
+        std::iter::repeat_with(|| 20_000 + (own + NEXT.fetch_add(1, Ordering::Relaxed) % 10_000) % 10_000);
+    candidates.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+}
+
 impl Atms {
     /// Chooses ports and directories; starts nothing.
     pub(crate) fn prepare() -> Self {
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let ports = listeners.map(|listener| listener.local_addr().unwrap().port());
+        let ports = [(); 3].map(|()| free_port());
         let dir = tempfile::tempdir().unwrap();
         println!("ATMs 1, 2, 3 on ports {ports:?} of 127.0.0.1, data in {}", dir.path().display());
         Self { dir, ports, running: [None, None, None], _alone: alone }

@@ -137,7 +137,7 @@ impl Backend for ClusterBackend {
     type Partition = Partition;
 
     fn cluster(&self) -> ClusterInfo {
-        leaders::cluster(&self.metadata(), self.handle().id())
+        leaders::cluster(&self.metadata(), self.handle())
     }
 
     fn topics(&self) -> BTreeMap<Arc<str>, Arc<TopicInfo>> {

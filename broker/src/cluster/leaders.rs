@@ -35,7 +35,7 @@ pub(super) fn leader(handle: &NodeHandle, group: GroupId, live: &[NodeId]) -> Op
 /// The cluster as clients are shown it: all brokers, also those that are away. A client that loses a broker from its
 /// list in the answer that names a new leader (librdkafka) forgets that leader again until its next scan, a second
 /// later; and a broker that is away mostly comes back.
-pub(super) fn cluster(metadata: &Metadata, me: NodeId) -> ClusterInfo {
+pub(super) fn cluster(metadata: &Metadata, handle: &NodeHandle) -> ClusterInfo {
     let brokers = metadata
         .brokers()
         .filter_map(|broker| {
@@ -43,14 +43,8 @@ pub(super) fn cluster(metadata: &Metadata, me: NodeId) -> ClusterInfo {
             Some(BrokerAddress { id: broker_id(broker.id())?, host, port })
         })
         .collect();
-    ClusterInfo { cluster_id: cluster_id(metadata), controller: broker_id(me), brokers }
-}
-
-/// The cluster's name: the disk of the broker that registered first. Brokers are never forgotten and disks have
-/// random names, so it never changes and no other cluster has it.
-fn cluster_id(metadata: &Metadata) -> String {
-    let first = metadata.brokers().min_by_key(|broker| broker.registered_at);
-    first.map_or_else(String::new, |broker| format!("{:032x}", broker.replica.disk.as_u128()))
+    let cluster_id = handle.cluster().map_or_else(String::new, |cluster| cluster.to_string());
+    ClusterInfo { cluster_id, controller: broker_id(handle.id()), brokers }
 }
 
 /// A topic as clients are shown it.

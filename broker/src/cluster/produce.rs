@@ -3,12 +3,9 @@
 //! The order of batches is the order in which they were handed to the node; the answer is waited for apart from
 //! that, by a task of its own, so that a connection that goes away takes nothing back. Invariants: at most
 //! [`UNDER_WAY_MAX`] batches and [`UNDER_WAY_BYTES_MAX`] of bytes are under way on this broker, and whoever comes then
-//! waits; and because of the first, a batch lies in the node's queue when [`Producing::start`] returns.
+//! waits; and a batch lies in the node's queue when [`Producing::start`] returns.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,9 +18,7 @@ use crate::kafka::{PartitionError, Pending, Produced};
 use crate::partition::{Answer, BatchRefusal};
 use crate::record::Offset;
 
-/// How many batches may be under way on one broker. With what else this crate asks of the node at once it must stay
-/// below the 1,024 requests that fit the node's queue: then the queue is never full, handing over never waits, and
-/// no batch can overtake one that was handed over before it.
+/// How many batches may be under way on one broker.
 const UNDER_WAY_MAX: usize = 768;
 /// How many bytes of batches may be under way on one broker.
 const UNDER_WAY_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -56,19 +51,12 @@ impl Producing {
         let room =
             self.room.clone().acquire_many_owned(permits).await.map_err(|_| PartitionError::Stopping)?;
         let place = self.places.clone().acquire_owned().await.map_err(|_| PartitionError::Stopping)?;
-        let handle = self.handle.clone();
-        // Without tokio's budget, which could keep the first poll from doing anything.
-        let mut proposing = Box::pin(tokio::task::unconstrained(async move {
-            let outcome = handle.propose(group, batch, patience).await;
+        let proposal = self.handle.start_propose(group, batch, patience).await;
+        let answer = tokio::spawn(async move {
+            let outcome = proposal.outcome().await;
             drop((room, place));
             outcome
-        }));
-        // The first poll puts the batch into the node's queue, where there is always room for it.
-        if let Poll::Ready(outcome) = poll_once(proposing.as_mut()).await {
-            let ended = settle(outcome);
-            return Ok(Box::pin(async move { ended }));
-        }
-        let answer = tokio::spawn(proposing);
+        });
         Ok(Box::pin(async move {
             match answer.await {
                 Ok(outcome) => settle(outcome),
@@ -77,10 +65,6 @@ impl Producing {
             }
         }))
     }
-}
-
-async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
-    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }
 
 /// Turns the one end of a proposal into the words of the edge.

@@ -467,6 +467,7 @@ impl Driver {
         let waiting_for = self.waiting_for();
         let mut board = self.board.write().unwrap_or_else(PoisonError::into_inner);
         let mut is_changed = self.node.publish(&mut board);
+        board.cluster = self.node.wal_mut().identity().cluster;
         if std::mem::take(&mut self.is_board_stale) || board.waiting_for != waiting_for {
             board.live = self.connections.keys().copied().collect();
             board.waiting_for = waiting_for;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -54,6 +55,17 @@ pub async fn run(config: NodeConfig) -> Result<(NodeHandle, SocketAddr), StartEr
     start_on(config, Box::new(Counter::default()), DiskHooks { on_error, ..DiskHooks::default() }).await
 }
 
+/// An address that was free a moment ago, below the ports that systems give to outgoing connections, so that nothing
+/// takes it while a node is restarted. Each call has another.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let own = (std::process::id() % 10_000) as u16;
+    let candidates =
+        std::iter::repeat_with(|| 20_000 + (own + NEXT.fetch_add(1, Ordering::Relaxed) % 10_000) % 10_000);
+    let mut free = candidates.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    free.find(|address| TcpListener::bind(address).is_ok()).expect("a free port")
+}
+
 /// A cluster's founders, each with a port and a directory that outlives its runs.
 pub struct Cluster {
     home: tempfile::TempDir,
@@ -62,11 +74,7 @@ pub struct Cluster {
 
 impl Cluster {
     pub fn new(founders: u64) -> Self {
-        // All are held at once, so that they differ.
-        let held: Vec<TcpListener> =
-            (0..founders).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-        let address = |listener: &TcpListener| listener.local_addr().expect("bound").to_string();
-        let founders = (1..=founders).zip(&held).map(|(n, listener)| (id(n), address(listener))).collect();
+        let founders = (1..=founders).map(|n| (id(n), free_address().to_string())).collect();
         Self { home: tempfile::tempdir().expect("a directory"), founders }
     }
 
