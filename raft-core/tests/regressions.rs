@@ -1,4 +1,4 @@
-//! Found in review: each of these fails on the code as it stood.
+//! Bugs that were found in review; each test failed before its fix.
 
 mod cluster;
 

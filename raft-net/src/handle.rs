@@ -197,7 +197,7 @@ impl NodeHandle {
     }
 
     /// Opens a group with its state machine, creating its log from `spec.genesis` if it is not on disk.
-    /// Returns a reader of its log. The log's creation is durable before the group speaks.
+    /// Returns a reader of its log. Nothing of the group that could be relied on is said before its log is durable.
     ///
     /// # Errors
     /// See [`OpenGroupError`]; nothing was changed then.

@@ -200,8 +200,8 @@ impl Node {
 
     // Groups.
 
-    /// Opens a group: from its log on disk, or anew from `spec.genesis`. What it says is held back until its
-    /// creation is durable. Blocks on the disk while the state machine is shown an existing log.
+    /// Opens a group: from its log on disk, or anew from `spec.genesis`. No vote and no entry is claimed before the
+    /// log's creation is durable, for it goes before them to the disk. Blocks on the disk while the state machine is shown an existing log.
     ///
     /// # Errors
     /// See [`OpenGroupError`]; nothing was changed then.
