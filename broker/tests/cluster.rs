@@ -248,6 +248,7 @@ fn the_command_line_creates_lists_describes_and_deletes_topics() {
 
 #[test]
 fn without_a_broker_the_command_line_says_what_to_do() {
+    let _turn = support::turn();
     let (code, out, err) = broker(&["topic", "list", "--bootstrap", "127.0.0.1:1"]);
     assert_eq!((code, out.as_str()), (Some(1), ""));
     assert!(err.contains("cannot reach a broker at 127.0.0.1:1") && err.contains("Hint: "), "{err}");

@@ -38,6 +38,13 @@ pub const OUT_OF_ORDER_SEQUENCE_NUMBER: i16 = 45;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
+/// Waits until no cluster of this test binary runs. Whoever starts a process without having a cluster needs it too: a
+/// child has its parent's sockets for a moment, until it becomes another program, and a port that a cluster has just
+/// found free would be taken.
+pub fn turn() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A running cluster, driven from a test that is not async itself.
 pub struct Cluster {
     runtime: tokio::runtime::Runtime,
@@ -51,7 +58,7 @@ pub struct Cluster {
 impl Cluster {
     /// Starts three managers and three brokers on free ports.
     pub fn start() -> Self {
-        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turn();
         let dir = tempfile::tempdir().expect("a temporary directory");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         let ports = runtime.block_on(DevPorts::free()).expect("free ports");
