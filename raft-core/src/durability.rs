@@ -61,6 +61,37 @@ impl Durability {
         }
     }
 
+    /// The log is gone, in favour of one that starts after a snapshot: no write that was asked for before says
+    /// anything about it.
+    pub(crate) fn restart(&mut self) {
+        self.cut(LogIndex::ZERO);
+    }
+
+    /// The write handed out last has grown to `last`, before anybody saw it.
+    pub(crate) fn grow_last(&mut self, term: Term, last: LogIndex) -> PersistToken {
+        if let Some(write) = self.pending.back_mut() {
+            write.1 = last;
+        }
+        PersistToken { sequence: self.issued, term, last }
+    }
+
+    /// What of it decides the future, with the writes numbered from the last that is done.
+    pub(crate) fn fingerprint<H: core::hash::Hasher>(&self, hasher: &mut H) {
+        use core::hash::Hash;
+        self.durable.hash(hasher);
+        self.hard_state.saturating_sub(self.reported).hash(hasher);
+        for (number, last) in &self.pending {
+            (number - self.reported, last).hash(hasher);
+        }
+        self.held.hash(hasher);
+    }
+
+    /// Gives back memory that an idle group does not need.
+    pub(crate) fn shrink(&mut self) {
+        self.pending.shrink_to_fit();
+        self.held.shrink_to_fit();
+    }
+
     /// All writes up to the token are on disk. `false` when no such write was handed out.
     pub(crate) fn report(&mut self, token: PersistToken) -> bool {
         if token.sequence > self.issued {

@@ -4,8 +4,9 @@
 //! write that was not yet reported with [`crate::Raft::persisted`]. [`Effect::Persist`] effects form one totally
 //! ordered stream and must reach the disk in that order.
 
-use crate::id::{LogIndex, NodeId, ReplicaId, Term};
-use crate::message::Message;
+use crate::id::{LogId, LogIndex, NodeId, ReplicaId, Term};
+use crate::membership::Membership;
+use crate::message::{Message, Snapshot};
 use crate::runs::TermRuns;
 
 /// One decision of the core.
@@ -48,6 +49,45 @@ pub enum Effect {
         /// The last entry kept.
         after: LogIndex,
     },
+    /// The membership in force changed, as the one at `index` was appended or all later ones were cut. See
+    /// [`crate::Raft::membership`].
+    MembershipActive {
+        /// Where it stands; the start of the log for the one before all entries.
+        index: LogIndex,
+    },
+    /// The membership at `index` is committed.
+    MembershipCommitted {
+        /// Where it stands.
+        index: LogIndex,
+    },
+    /// A peer lacks entries that this leader's log holds no more. Offer it a snapshot that includes at least
+    /// `at_least` with [`crate::Raft::offer_snapshot`]. Repeated until that is done.
+    NeedSnapshot {
+        /// Who lacks them.
+        peer: NodeId,
+        /// The snapshot's last entry must be at or after this index.
+        at_least: LogIndex,
+    },
+    /// Get this snapshot from `from`, make it and its state durable in place of the state there is, and report
+    /// [`crate::Raft::snapshot_installed`], or [`crate::Raft::snapshot_failed`]. Until then no entry is accepted.
+    InstallSnapshot {
+        /// Who has it.
+        from: NodeId,
+        /// What it stands for.
+        snapshot: Snapshot,
+    },
+    /// Leadership was not handed over: the chosen voter did not catch up in time, or is gone. This replica takes
+    /// proposals again.
+    TransferAborted {
+        /// Who was to lead.
+        to: NodeId,
+    },
+    /// This replica no longer leads in `term`, and followers may be asleep that rely on it. Tell all their nodes until
+    /// they confirm it ([`crate::Raft::leader_withdrew`]), or end the process.
+    Withdraw {
+        /// The term that is over.
+        term: Term,
+    },
     /// An input broke a law of Raft. The group is fenced: it emits nothing more and refuses every request.
     Fault {
         /// The broken law.
@@ -62,13 +102,40 @@ pub struct Persist {
     pub token: PersistToken,
     /// Term and vote, when they changed.
     pub hard_state: Option<HardState>,
-    /// Drop the entries after this index first.
-    pub truncate: Option<LogIndex>,
-    /// Then append these entries. The host has their payloads: from the message being received, or from the
-    /// proposal being made; the single entry of [`Persist::noop`] has none.
-    pub append: Option<TermRuns>,
-    /// Whether `append` is the empty entry with which a leader opens its term (Raft §8).
-    pub noop: bool,
+    /// What happens to the log.
+    pub log: LogChange,
+}
+
+/// What a write does to the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogChange {
+    /// Nothing.
+    Unchanged,
+    /// Drop all entries after `cut`, if one is given, then append `entries`.
+    Append {
+        /// The last entry that stays.
+        cut: Option<LogIndex>,
+        /// The shape of what is appended.
+        entries: TermRuns,
+        /// Where its content comes from.
+        content: Content,
+    },
+    /// Drop the whole log and start anew after this entry, the last of a snapshot that was installed.
+    Restart {
+        /// The place from which the log starts.
+        after: LogId,
+    },
+}
+
+/// Where the content of appended entries comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The host has it: from the messages it handed in, or from the proposals it made.
+    Payloads,
+    /// One empty entry, with which a leader opens its term (Raft §8).
+    Noop,
+    /// One entry that holds a membership. Whoever receives or recovers it hands it to its core with its index.
+    Membership(Membership),
 }
 
 /// Names a point of the persist stream. Later writes have greater tokens; reporting one reports all before it.
@@ -100,6 +167,28 @@ pub struct SoftState {
     pub term: Term,
     /// The leader of that term, when known.
     pub leader: Option<NodeId>,
+}
+
+/// What a host knows about a node by its own heartbeats, one pair of nodes at a time (see
+/// [`crate::Raft::node_liveness`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Liveness {
+    /// It answers, in this life of its process.
+    Live(crate::id::BootId),
+    /// It does not.
+    Silent,
+}
+
+/// What a host knows about the disk on which this replica's log lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum StorageHealth {
+    /// Writes end in time.
+    #[default]
+    Good,
+    /// A write has been under way for too long.
+    Stalled,
+    /// There is no room for more than votes and truncations.
+    Full,
 }
 
 /// A role's name, without its data.

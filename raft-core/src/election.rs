@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use crate::effect::HardState;
+use crate::effect::{HardState, StorageHealth};
 use crate::id::{LogId, NodeId, ReplicaId, Time};
 use crate::message::{Message, PreVote, PreVoteReply, Vote, VoteReply};
 use crate::raft::{Raft, jitter};
@@ -15,10 +15,13 @@ use crate::role::{Candidate, PreCandidate, Role};
 impl Raft {
     /// Asks the other voters whether an election could be won.
     pub(crate) fn start_pre_vote(&mut self, now: Time) {
-        if !self.configuration.is_voter(self.me) {
+        let retry_at = self.candidate_deadline(now);
+        if !self.may_campaign() {
+            if let Role::Follower(follower) = &mut self.role {
+                follower.campaign_at = retry_at;
+            }
             return;
         }
-        let retry_at = self.candidate_deadline(now);
         if let Role::Candidate(candidate) = &mut self.role
             && !self.durability.hard_state_is_durable()
         {
@@ -27,7 +30,7 @@ impl Raft {
             candidate.retry_at = retry_at;
             return;
         }
-        self.fail_all_reads();
+        self.leave_role();
         self.attempts += 1;
         let interval = self.options.heartbeat_interval;
         let retry_at = now.after(interval).after(jitter(&mut self.rng, interval * 2));
@@ -40,22 +43,41 @@ impl Raft {
         self.count_pre_votes(now);
     }
 
-    pub(crate) fn on_pre_vote(&mut self, now: Time, from: ReplicaId, m: PreVote) {
-        if !self.configuration.is_voter(from) || !self.configuration.is_voter(self.me) {
-            return;
-        }
-        let has_leader = match &self.role {
+    /// Whether it could be elected and could do the work. Whoever cannot waits for another.
+    pub(crate) fn may_campaign(&self) -> bool {
+        let is_whole = self.doubt.is_none() && self.installing.is_none();
+        self.is_voter() && is_whole && self.storage == StorageHealth::Good
+    }
+
+    /// Whether a leader lives, as far as this replica can tell.
+    pub(crate) fn has_leader(&self, now: Time) -> bool {
+        match &self.role {
             Role::Leader(_) => true,
             Role::Follower(f) => f.heard.is_some_and(|at| now.since(at) < self.options.election_timeout),
             _ => false,
-        };
-        let granted = m.term >= self.hard_state.term && self.is_up_to_date(m.last) && !has_leader;
+        }
+    }
+
+    /// Whether to answer a campaign at all. A replica without a membership has no say: it may have lost what it once
+    /// knew. Who is no voter here is heard only if its log goes further than ours, and so may know of a membership
+    /// that makes it one; a replica that was removed, and does not know, is left alone.
+    fn has_say(&self, from: ReplicaId, last: LogId) -> bool {
+        let membership = self.membership();
+        !membership.voters().voters().is_empty() && (membership.is_voter(from) || last > self.log.last_id())
+    }
+
+    pub(crate) fn on_pre_vote(&mut self, now: Time, from: ReplicaId, m: PreVote) {
+        if !self.has_say(from, m.last) {
+            return;
+        }
+        let is_free = m.term >= self.hard_state.term && !self.has_leader(now);
+        let granted = is_free && self.is_up_to_date(m.last);
         let reply = PreVoteReply { term: self.hard_state.term, attempt: m.attempt, granted };
         self.send(from.node, Message::PreVoteReply(reply));
     }
 
     pub(crate) fn on_pre_vote_reply(&mut self, now: Time, from: ReplicaId, m: PreVoteReply) {
-        if !self.configuration.is_voter(from) {
+        if !self.membership().is_voter(from) {
             return;
         }
         if m.term > self.hard_state.term {
@@ -75,17 +97,18 @@ impl Raft {
     fn count_pre_votes(&mut self, now: Time) {
         if let Role::PreCandidate(pre) = &self.role {
             let me = self.me;
-            if self.configuration.is_quorum(|voter| voter == me || pre.granted.contains(&voter)) {
+            if self.membership().is_quorum(|voter| voter == me || pre.granted.contains(&voter)) {
                 self.become_candidate(now);
             }
         }
     }
 
-    fn become_candidate(&mut self, now: Time) {
+    pub(crate) fn become_candidate(&mut self, now: Time) {
         let term = self.hard_state.term.next();
         if term == self.hard_state.term {
             return; // The last term there is. Reached only by a peer that lies about its term.
         }
+        self.leave_role();
         self.set_hard_state(HardState { term, vote: Some(self.me) });
         self.lost_elections = self.lost_elections.saturating_add(1);
         let retry_at = self.candidate_deadline(now);
@@ -102,7 +125,7 @@ impl Raft {
     }
 
     pub(crate) fn on_vote(&mut self, now: Time, from: ReplicaId, m: Vote) {
-        if !self.configuration.is_voter(from) || !self.configuration.is_voter(self.me) {
+        if !self.has_say(from, m.last) {
             return;
         }
         if m.term > self.hard_state.term {
@@ -126,7 +149,7 @@ impl Raft {
     }
 
     pub(crate) fn on_vote_reply(&mut self, now: Time, from: ReplicaId, m: VoteReply) {
-        if !self.configuration.is_voter(from) {
+        if !self.membership().is_voter(from) {
             return;
         }
         if m.term > self.hard_state.term {
@@ -148,7 +171,7 @@ impl Raft {
             let own = self.durability.hard_state_is_durable();
             let me = self.me;
             let has = |voter| if voter == me { own } else { candidate.granted.contains(&voter) };
-            if self.configuration.is_quorum(has) {
+            if self.membership().is_quorum(has) {
                 self.become_leader(now);
             }
         }
@@ -156,13 +179,14 @@ impl Raft {
 
     /// Whether a log that ends in `last` holds everything ours may have committed (Raft §5.4.1).
     fn is_up_to_date(&self, last: LogId) -> bool {
-        last >= self.log.last_id()
+        last >= self.vote_bound()
     }
 
     fn ask_voters(&mut self, message: Message) {
         let me = self.me.node;
-        let others: Vec<NodeId> =
-            self.configuration.voters().iter().map(|v| v.node).filter(|n| *n != me).collect();
+        let membership = self.membership();
+        let voters = membership.replicas().filter(|replica| membership.is_voter(*replica));
+        let others: Vec<NodeId> = voters.map(|voter| voter.node).filter(|node| *node != me).collect();
         for to in others {
             self.send(to, message.clone());
         }

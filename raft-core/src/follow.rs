@@ -3,8 +3,8 @@
 //! Nothing is cut but on a term mismatch, nothing committed is ever cut, and the commit index moves only over
 //! what this leader's own appends have verified.
 
-use crate::effect::{Effect, Law, Persist};
-use crate::id::{LogId, LogIndex, ReplicaId, Time};
+use crate::effect::{Content, Effect, Law, LogChange};
+use crate::id::{LogId, LogIndex, ReplicaId, Term, Time};
 use crate::message::{AppendOutcome, AppendReply, AppendRequest, Message};
 use crate::raft::Raft;
 use crate::role::Role;
@@ -12,41 +12,50 @@ use crate::runs::TermRuns;
 
 impl Raft {
     pub(crate) fn on_append(&mut self, now: Time, from: ReplicaId, m: AppendRequest) {
-        let is_member = self.configuration.is_voter(self.me);
-        if is_member && !self.configuration.is_voter(from) {
-            return;
-        }
         if m.term < self.hard_state.term {
             // Tell the deposed leader its time is over; there is no more to it.
-            let outcome = AppendOutcome::Conflict { prev: m.prev, hint: LogId::ZERO };
+            let outcome = AppendOutcome::Conflict { prev: m.entries.before(), hint: LogId::ZERO };
             let reply = AppendReply { term: self.hard_state.term, round: 0, outcome };
             return self.send(from.node, Message::AppendReply(reply));
         }
-        let Ok(entries) = m.entries() else { return };
-        if entries.last_id().term > m.term {
+        if m.entries.last_id().term > m.term || !self.follow_sender(now, from, m.term, m.round) {
             return;
         }
-        if !self.follow_sender(now, from, &m) {
-            return;
+        let prev = m.entries.before();
+        let start = self.log.before();
+        if prev.index < start.index {
+            // Ours starts later. What lies before our start is committed, so every leader's log agrees with it.
+            return match m.entries.slice(start.index, m.entries.last_index()) {
+                Some(rest) if rest.before() == start => self.accept(now, &rest, &m),
+                Some(_) => self.broken(Law::CommittedIsForEver),
+                None => self.verified_through(start.index),
+            };
         }
-        if !self.log.contains(m.prev) {
-            if m.prev.index <= self.commit {
+        if !self.log.contains(prev) || self.installing.is_some() {
+            if prev.index <= self.commit && !self.log.contains(prev) {
                 return self.broken(Law::CommittedIsForEver);
             }
-            let hint = self.log.floor_by_term(m.prev);
-            return self.reply(AppendOutcome::Conflict { prev: m.prev, hint });
+            let hint = self.log.floor_by_term(prev);
+            return self.reply(AppendOutcome::Conflict { prev, hint });
         }
-        self.accept(&entries, m.commit);
+        self.accept(now, &m.entries, &m);
+    }
+
+    fn verified_through(&mut self, index: LogIndex) {
+        if let Role::Follower(follower) = &mut self.role {
+            follower.verified = follower.verified.max(index);
+        }
+        self.reply_matched();
     }
 
     /// Recognises the sender as leader of its term. `false` when that breaks a law.
-    fn follow_sender(&mut self, now: Time, from: ReplicaId, m: &AppendRequest) -> bool {
+    pub(crate) fn follow_sender(&mut self, now: Time, from: ReplicaId, term: Term, round: u64) -> bool {
         let known = match &self.role {
-            Role::Leader(_) if m.term == self.hard_state.term => {
+            Role::Leader(_) if term == self.hard_state.term => {
                 self.broken(Law::OneLeaderPerTerm);
                 return false;
             }
-            Role::Follower(f) if m.term == self.hard_state.term => f.leader,
+            Role::Follower(f) if term == self.hard_state.term => f.leader,
             _ => None,
         };
         match known {
@@ -55,30 +64,34 @@ impl Raft {
                 return false;
             }
             Some(_) => {}
-            None => self.become_follower(now, m.term, Some(from)),
+            None => self.become_follower(now, term, Some(from)),
         }
         let campaign_at = self.election_deadline(now);
         if let Role::Follower(follower) = &mut self.role {
             follower.heard = Some(now);
             follower.campaign_at = campaign_at;
-            follower.round = follower.round.max(m.round);
+            follower.is_asleep = false;
+            follower.round = follower.round.max(round);
         }
         true
     }
 
-    /// Takes entries that begin right after one we hold.
-    fn accept(&mut self, entries: &TermRuns, leader_commit: LogIndex) {
+    /// Takes entries of `m` that begin right after one we hold.
+    fn accept(&mut self, now: Time, entries: &TermRuns, m: &AppendRequest) {
         let conflict = self.log.first_conflict(entries);
         if conflict.is_some_and(|index| index <= self.commit) {
             return self.broken(Law::CommittedIsForEver);
         }
         let cut = conflict.map(LogIndex::prev);
+        let mut is_reconfigured = false;
         if let Some(after) = cut {
             self.log.truncate(after);
             self.durability.cut(after);
+            is_reconfigured = self.memberships.truncate(after);
             self.push(Effect::Truncated { after });
         }
-        let fresh = entries.slice(self.log.last_index(), entries.last_index()).filter(|new| !new.is_empty());
+        let end = self.log.last_index();
+        let fresh = entries.slice(end, entries.last_index()).filter(|new| !new.is_empty());
         let verified = match &mut self.role {
             Role::Follower(follower) => {
                 follower.verified = follower.verified.max(entries.last_index());
@@ -87,27 +100,25 @@ impl Raft {
             _ => return,
         };
         let writes = fresh.is_some();
-        if let Some(new) = fresh {
-            self.log.extend(&new);
-            self.persist(cut, new);
+        if let Some(entries) = fresh {
+            self.log.extend(&entries);
+            for (index, membership) in &m.memberships {
+                if entries.before().index < *index && *index <= entries.last_index() {
+                    self.memberships.push(*index, membership.clone());
+                    is_reconfigured = true;
+                }
+            }
+            // A cut never comes without new entries: it was their term that did not match.
+            self.push_log_change(LogChange::Append { cut, entries, content: Content::Payloads });
         }
-        self.set_commit(leader_commit.min(verified));
+        if is_reconfigured {
+            self.membership_changed(now);
+        }
+        self.set_commit(m.commit.min(verified));
         if !writes {
             self.reply_matched();
+            self.settle_doubt();
         }
-    }
-
-    /// Appends to the log on disk, after cutting it if asked to. A cut never comes without new entries: it was
-    /// their term that did not match.
-    pub(crate) fn persist(&mut self, truncate: Option<LogIndex>, append: TermRuns) {
-        let token = self.durability.issue(self.hard_state.term, append.last_index(), false);
-        self.push(Effect::Persist(Persist {
-            token,
-            hard_state: None,
-            truncate,
-            append: Some(append),
-            noop: false,
-        }));
     }
 
     /// Tells the leader how much of its log is on our disk.
@@ -118,7 +129,7 @@ impl Raft {
         }
     }
 
-    fn reply(&mut self, outcome: AppendOutcome) {
+    pub(crate) fn reply(&mut self, outcome: AppendOutcome) {
         if let Role::Follower(follower) = &self.role
             && let Some(leader) = follower.leader
         {

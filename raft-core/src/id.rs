@@ -39,29 +39,46 @@ impl fmt::Debug for NodeId {
 /// (thesis §3.8: a server that lost its state must come back under a new identity).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct DiskId(u128);
+#[cfg_attr(feature = "serde", serde(from = "u128", into = "u128"))]
+pub struct DiskId {
+    // Two halves, as a `u128` would align every replica to 16 bytes.
+    upper: u64,
+    lower: u64,
+}
 
 impl DiskId {
     /// Wraps a random 128-bit number made when the disk was formatted.
     pub const fn new(id: u128) -> Self {
-        Self(id)
+        Self { upper: (id >> 64) as u64, lower: id as u64 }
     }
 
     /// The random number.
     pub const fn as_u128(self) -> u128 {
-        self.0
+        (self.upper as u128) << 64 | self.lower as u128
+    }
+}
+
+impl From<u128> for DiskId {
+    fn from(id: u128) -> Self {
+        Self::new(id)
+    }
+}
+
+impl From<DiskId> for u128 {
+    fn from(id: DiskId) -> Self {
+        id.as_u128()
     }
 }
 
 impl fmt::Display for DiskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:032x}", self.as_u128())
     }
 }
 
 impl fmt::Debug for DiskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "d{:08x}", (self.0 >> 96) as u32)
+        write!(f, "d{:08x}", self.upper >> 32)
     }
 }
 
@@ -85,7 +102,7 @@ impl ReplicaId {
 
 impl fmt::Display for ReplicaId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (disk {:08x})", self.node, (self.disk.0 >> 96) as u32)
+        write!(f, "{} (disk {:08x})", self.node, self.disk.upper >> 32)
     }
 }
 
@@ -262,6 +279,30 @@ impl fmt::Display for LogId {
 impl fmt::Debug for LogId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
+    }
+}
+
+/// Names one life of a node's process. A node that was restarted has another one, so whoever relied on the old life
+/// learns that it is over.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct BootId(u64);
+
+impl BootId {
+    /// Wraps a number that no other life of the same node has, such as a random one.
+    pub const fn new(id: u64) -> Self {
+        Self(id)
+    }
+
+    /// The number, for the wire.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Debug for BootId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b{:x}", self.0)
     }
 }
 

@@ -3,15 +3,16 @@
 //! The leader is a peer of itself: its own log counts only as far as it is durable. It replicates before its
 //! own disk has answered, and may commit without it.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use crate::effect::{Effect, Law, Persist};
+use crate::effect::{Content, Effect, Law, LogChange};
 use crate::id::{LogIndex, NodeId, ReplicaId, Time};
 use crate::message::{AppendOutcome, AppendReply, AppendRequest};
-use crate::progress::Progress;
+use crate::progress::ProgressState;
 use crate::raft::{ProposeError, Proposed, Raft};
-use crate::role::{Leader, Role};
+use crate::role::{Leader, LeaderSleep, Role};
 use crate::runs::TermRuns;
 
 /// At most so many entries go into one append, however small they are.
@@ -20,23 +21,22 @@ const MAX_APPEND_ENTRIES: u64 = 4_096;
 impl Raft {
     pub(crate) fn become_leader(&mut self, now: Time) {
         let next = self.log.last_index().next();
-        let voters = self.configuration.voters().iter().copied();
-        let peers: BTreeMap<NodeId, Progress> = voters
-            .chain(self.learners.values().copied())
-            .filter(|replica| replica.node != self.me.node)
-            .map(|replica| (replica.node, Progress::new(replica, next, now)))
-            .collect();
-        self.role = Role::Leader(Leader {
-            peers,
+        self.role = Role::Leader(Box::new(Leader {
+            peers: BTreeMap::new(),
             opened: next,
             round: 1,
             early_reads: Vec::new(),
             reads: VecDeque::new(),
             heartbeat_at: now.after(self.options.heartbeat_interval),
-        });
+            awake_since: now,
+            sleep: LeaderSleep::Awake,
+            has_asked: false,
+            transfer: None,
+        }));
+        self.sync_peers(now);
         self.lost_elections = 0;
         self.announce();
-        self.append_own(1, true);
+        self.append_own(1, Content::Noop);
     }
 
     /// Appends `count` entries of the leader's term, whose payloads the host holds in order.
@@ -50,30 +50,27 @@ impl Raft {
         if self.fault().is_some() {
             return Err(ProposeError::Fenced);
         }
-        if !matches!(self.role, Role::Leader(_)) {
+        let Role::Leader(leader) = &self.role else {
             return Err(ProposeError::NotLeader { leader: self.soft_state().leader });
+        };
+        if let Some(transfer) = leader.transfer {
+            return Err(ProposeError::Transferring { to: transfer.to.node });
         }
         let uncommitted = self.log.last_index().since(self.commit);
         if uncommitted.saturating_add(count) > self.options.max_uncommitted_entries {
             return Err(ProposeError::Full);
         }
         let first = self.log.last_index().next();
-        self.append_own(count, false);
+        self.append_own(count, Content::Payloads);
         Ok(Proposed { term: self.hard_state.term, first, last: self.log.last_index() })
     }
 
-    fn append_own(&mut self, count: u64, noop: bool) {
+    pub(crate) fn append_own(&mut self, count: u64, content: Content) {
+        self.wake_leader();
         let before = self.log.last_index();
         self.log.append(self.hard_state.term, count);
-        let Some(append) = self.log.slice(before, self.log.last_index()) else { return };
-        let token = self.durability.issue(self.hard_state.term, self.log.last_index(), false);
-        self.push(Effect::Persist(Persist {
-            token,
-            hard_state: None,
-            truncate: None,
-            append: Some(append),
-            noop,
-        }));
+        let Some(entries) = self.log.slice(before, self.log.last_index()) else { return };
+        self.push_log_change(LogChange::Append { cut: None, entries, content });
     }
 
     /// Builds the next append for a peer, when there is something to say to it: call it when there is room to
@@ -93,13 +90,22 @@ impl Raft {
         }
         let Role::Leader(leader) = &mut self.role else { return None };
         let progress = leader.peers.get_mut(&peer)?;
-        let last = self.log.last_index();
-        let after = progress.next().prev();
+        let (before, last) = (self.log.before().index, self.log.last_index());
+        if progress.next() <= before && !progress.wants_snapshot() {
+            progress.state = ProgressState::Snapshot { offered: None };
+            let need = Effect::NeedSnapshot { peer, at_least: before };
+            self.push(need);
+            return self.poll_append(peer, read);
+        }
+        let after = progress.next().prev().max(before);
         let has_entries = progress.next() <= last && progress.has_room(&self.options);
         let taken = if has_entries {
             let all = self.log.slice(after, last.min(after.plus(MAX_APPEND_ENTRIES)))?;
-            read(&all, self.options.max_append_bytes)
-                .and_then(|(to, bytes)| Some((all.slice(after, to)?, bytes)))
+            match read(&all, self.options.max_append_bytes) {
+                Some((to, bytes)) if to == all.last_index() => Some((all, bytes)),
+                Some((to, bytes)) => Some((all.slice(after, to)?, bytes)),
+                None => None,
+            }
         } else {
             None
         };
@@ -114,36 +120,50 @@ impl Raft {
         progress.heartbeat_due = false;
         progress.commit_told = self.commit;
         progress.sent(entries.before(), entries.last_index(), bytes);
-        Some(AppendRequest {
-            term: self.hard_state.term,
-            prev: entries.before(),
-            runs: entries.runs().to_vec(),
-            last: entries.last_index(),
-            commit: self.commit,
-            round: leader.round,
-        })
+        let memberships = self.memberships.between(entries.before().index, entries.last_index()).to_vec();
+        let (term, commit, round) = (self.hard_state.term, self.commit, leader.round);
+        Some(AppendRequest { term, entries, memberships, commit, round })
     }
 
     pub(crate) fn on_heartbeat_time(&mut self, now: Time) {
         let timeout = self.options.election_timeout;
         let Role::Leader(leader) = &mut self.role else { return };
         leader.heartbeat_at = now.after(self.options.heartbeat_interval);
-        for progress in leader.peers.values_mut() {
-            progress.heartbeat_due = true;
+        if matches!(leader.sleep, LeaderSleep::Waking) {
+            leader.sleep = LeaderSleep::Awake;
+            leader.awake_since = now;
         }
-        let me = self.me;
+        let (me, since) = (self.me, leader.awake_since);
         let is_heard = |voter: ReplicaId| {
-            voter == me || leader.peers.get(&voter.node).is_some_and(|p| now.since(p.heard) <= timeout)
+            let progress = leader.peers.get(&voter.node).filter(|p| p.replica == voter);
+            voter == me || progress.is_some_and(|p| now.since(p.heard.max(since)) <= timeout)
         };
-        if !self.configuration.is_quorum(is_heard) {
+        if !self.memberships.latest().is_quorum(is_heard) {
             // Check-quorum: another may lead by now, so say nothing more as leader.
-            self.become_follower(now, self.hard_state.term, None);
+            return self.become_follower(now, self.hard_state.term, None);
+        }
+        self.dismiss_departed(now);
+        self.manage_transfer(now);
+        self.manage_membership(now);
+        if self.ask_to_sleep() {
+            return;
+        }
+        let Role::Leader(leader) = &mut self.role else { return };
+        let mut behind = Vec::new();
+        for (node, progress) in &mut leader.peers {
+            progress.heartbeat_due = true;
+            if progress.wants_snapshot() {
+                behind.push(*node);
+            }
+        }
+        for node in behind {
+            self.speak_of_snapshot(node);
         }
     }
 
     pub(crate) fn on_append_reply(&mut self, now: Time, from: ReplicaId, m: AppendReply) {
         if m.term > self.hard_state.term {
-            if self.configuration.is_voter(from) || self.learners.get(&from.node) == Some(&from) {
+            if self.membership().is_member(from) || self.learners.get(&from.node) == Some(&from) {
                 self.become_follower(now, m.term, None);
             }
             return;
@@ -160,11 +180,11 @@ impl Raft {
             AppendOutcome::Matched { matched } if matched > last => {
                 return self.broken(Law::MatchWithinLeaderLog);
             }
-            AppendOutcome::Matched { matched } => progress.on_matched(matched),
+            AppendOutcome::Matched { matched } => progress.on_matched(matched, self.log.before().index),
             AppendOutcome::Conflict { prev, hint } => {
                 if progress.refusal_is_current(prev) && self.log.contains(prev) {
                     let below = prev.index.prev();
-                    let agree = self.log.floor_by_term(hint).index.min(below);
+                    let agree = self.log.floor_by_term(hint).index.min(below).min(hint.index);
                     // Below what it has acknowledged it lost what it had: asking again at once would never end.
                     // The heartbeat will ask again.
                     if agree >= progress.matched {
@@ -175,6 +195,8 @@ impl Raft {
         }
         self.advance_commit(now);
         self.confirm_reads();
+        self.try_hand_over(now);
+        self.manage_membership(now);
     }
 
     /// Commits what a quorum holds durably, if it is of this term: older entries are committed only along with
@@ -186,13 +208,15 @@ impl Raft {
             if voter == me {
                 own
             } else {
-                leader.peers.get(&voter.node).map_or(LogIndex::ZERO, |p| p.matched)
+                let progress = leader.peers.get(&voter.node).filter(|p| p.replica == voter);
+                progress.map_or(LogIndex::ZERO, |p| p.matched)
             }
         };
-        let index = self.configuration.quorum_index(held);
+        let index = self.memberships.latest().quorum_index(held);
         if index > self.commit && self.log.term_at(index) == Some(self.hard_state.term) {
             self.set_commit(index);
             self.start_early_reads(now);
+            self.manage_membership(now);
         }
     }
 }

@@ -87,9 +87,11 @@
 
 extern crate alloc;
 
+mod doubt;
 mod durability;
 mod effect;
 mod election;
+mod fingerprint;
 mod follow;
 mod id;
 mod lead;
@@ -99,17 +101,31 @@ mod options;
 mod progress;
 mod raft;
 mod reads;
+mod reconfigure;
 mod rng;
 mod role;
 mod runs;
+mod sleep;
+mod snapshot;
+mod stack;
+mod transfer;
 
-pub use effect::{Effect, HardState, Law, Persist, PersistToken, ReadFailure, ReadId, RoleKind, SoftState};
-pub use id::{DiskId, GroupId, LogId, LogIndex, NodeId, ReplicaId, Term, Time};
-pub use membership::{Configuration, ConfigurationError, MAX_VOTERS};
+pub use effect::{
+    Content, Effect, HardState, Law, Liveness, LogChange, Persist, PersistToken, ReadFailure, ReadId,
+    RoleKind, SoftState, StorageHealth,
+};
+pub use id::{BootId, DiskId, GroupId, LogId, LogIndex, NodeId, ReplicaId, Term, Time};
+pub use membership::{
+    Configuration, ConfigurationError, Learner, MAX_LEARNERS, MAX_VOTERS, Membership, MembershipChange,
+};
 pub use message::{
-    AppendOutcome, AppendReply, AppendRequest, Message, PreVote, PreVoteReply, ReadIndexReply,
-    ReadIndexRequest, Vote, VoteReply,
+    AppendOutcome, AppendReply, AppendRequest, DoubtQuery, DoubtReply, Message, PreVote, PreVoteReply,
+    ReadIndexReply, ReadIndexRequest, SleepReply, SleepRequest, Snapshot, SnapshotOffer, TimeoutNow, Vote,
+    VoteReply, Wake,
 };
 pub use options::{Options, OptionsError};
 pub use raft::{ProposeError, Proposed, Raft, ReadError, Restored};
+pub use reconfigure::ChangeError;
 pub use runs::{RunsError, TermRun, TermRuns};
+pub use snapshot::OfferError;
+pub use transfer::TransferError;

@@ -7,11 +7,12 @@
 use alloc::vec::Vec;
 
 use crate::id::{LogId, LogIndex, Term};
-use crate::runs::{RunsError, TermRun, TermRuns};
+use crate::membership::Membership;
+use crate::runs::TermRuns;
 
 /// One message of one group. Every kind carries the sender's term (Raft §5.1), except that of a pre-vote, which
 /// carries the term it would stand in (thesis §9.6).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Message {
     /// Would you vote for me? Changes nothing on the receiver.
@@ -30,6 +31,21 @@ pub enum Message {
     ReadIndex(ReadIndexRequest),
     /// The leader's answer.
     ReadIndexReply(ReadIndexReply),
+    /// A leader has a snapshot for a follower that lacks entries which no log has any more (Raft §7). The bytes are
+    /// the hosts' affair. It is answered by an [`AppendReply`] once the snapshot, or what it covers, is durable.
+    Snapshot(SnapshotOffer),
+    /// Campaign now: I have stopped leading for you (thesis §3.10).
+    TimeoutNow(TimeoutNow),
+    /// A leader with nothing to do asks to be silent from now on.
+    Sleep(SleepRequest),
+    /// The answer: whether the follower relies on the leader's node instead of its heartbeats from now on.
+    SleepReply(SleepReply),
+    /// Somebody needs the group: a leader that is asleep wakes everyone.
+    Wake(Wake),
+    /// Whose log is in doubt asks: do you hold what I may have lost?
+    Doubt(DoubtQuery),
+    /// The answer.
+    DoubtReply(DoubtReply),
 }
 
 impl Message {
@@ -44,12 +60,19 @@ impl Message {
             Message::AppendReply(m) => m.term,
             Message::ReadIndex(m) => m.term,
             Message::ReadIndexReply(m) => m.term,
+            Message::Snapshot(m) => m.term,
+            Message::TimeoutNow(m) => m.term,
+            Message::Sleep(m) => m.term,
+            Message::SleepReply(m) => m.term,
+            Message::Wake(m) => m.term,
+            Message::Doubt(m) => m.term,
+            Message::DoubtReply(m) => m.term,
         }
     }
 }
 
 /// Asks whether an election in the next term could be won.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PreVote {
     /// The term the sender is in. It would stand in the one after.
@@ -61,7 +84,7 @@ pub struct PreVote {
 }
 
 /// Answers a [`PreVote`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PreVoteReply {
     /// The answering replica's own term: a refused sender learns a higher one from it.
@@ -73,7 +96,7 @@ pub struct PreVoteReply {
 }
 
 /// Asks for a vote (Raft §5.2, RequestVote).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Vote {
     /// The term the sender stands in.
@@ -83,7 +106,7 @@ pub struct Vote {
 }
 
 /// Answers a [`Vote`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct VoteReply {
     /// The term of the vote, or the higher one the refusing replica is in.
@@ -93,36 +116,24 @@ pub struct VoteReply {
 }
 
 /// A leader's claim about its log, with or without new entries (Raft §5.3, AppendEntries).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct AppendRequest {
     /// The leader's term.
     pub term: Term,
-    /// The entry right before those sent.
-    pub prev: LogId,
-    /// The terms of the entries sent, as runs; empty for a heartbeat.
-    pub runs: Vec<TermRun>,
-    /// The last entry sent, inclusive; `prev.index` for a heartbeat.
-    pub last: LogIndex,
-    /// The leader's commit index, inclusive. May be beyond `last`.
+    /// The shape of the entries sent, and the entry right before them; no entries in a heartbeat.
+    pub entries: TermRuns,
+    /// The memberships among the entries, in order. The host takes them from the payloads, on both sides.
+    pub memberships: Vec<(LogIndex, Membership)>,
+    /// The leader's commit index, inclusive. May be beyond the last entry sent.
     pub commit: LogIndex,
     /// The leader's counter of rounds; the reply echoes the highest seen, which confirms leadership at the time
     /// that round began (thesis §6.4).
     pub round: u64,
 }
 
-impl AppendRequest {
-    /// The shape of what is sent: the entries `(prev.index, last]`.
-    ///
-    /// # Errors
-    /// When a peer's fields describe no log.
-    pub fn entries(&self) -> Result<TermRuns, RunsError> {
-        TermRuns::new(self.prev, self.runs.clone(), self.last)
-    }
-}
-
 /// Answers an [`AppendRequest`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct AppendReply {
     /// The term of the request, or the higher one the refusing replica is in.
@@ -134,7 +145,7 @@ pub struct AppendReply {
 }
 
 /// A follower's answer about its log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum AppendOutcome {
     /// My log agrees with yours up to and including `matched`, and so much of it is on my disk.
@@ -152,7 +163,7 @@ pub enum AppendOutcome {
 }
 
 /// A follower asks at which index a linearizable read may be served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ReadIndexRequest {
     /// The asking replica's term.
@@ -162,7 +173,7 @@ pub struct ReadIndexRequest {
 }
 
 /// The leader's answer to a [`ReadIndexRequest`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ReadIndexReply {
     /// The leader's term.
@@ -171,4 +182,93 @@ pub struct ReadIndexReply {
     pub read: u64,
     /// The read may be served once this index is applied; `None` when the asked one could not confirm that it leads.
     pub index: Option<LogIndex>,
+}
+
+/// What a snapshot stands for: the state after applying all entries up to `last`, inclusive.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Snapshot {
+    /// The last entry it includes, which is committed.
+    pub last: LogId,
+    /// The membership in force at `last`: that of the latest membership entry at or before it.
+    pub membership: Membership,
+}
+
+/// A leader offers a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct SnapshotOffer {
+    /// The leader's term.
+    pub term: Term,
+    /// What is offered.
+    pub snapshot: Snapshot,
+    /// As in [`AppendRequest::round`].
+    pub round: u64,
+}
+
+/// A leader gives its office to the receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct TimeoutNow {
+    /// The term in which the sender led.
+    pub term: Term,
+    /// The last entry of the sender. A receiver that does not hold it leaves the campaign be: it could not win.
+    pub last: LogId,
+}
+
+/// A leader with nothing to do asks to be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct SleepRequest {
+    /// The leader's term.
+    pub term: Term,
+    /// Its last entry, which is committed.
+    pub last: LogId,
+    /// As in [`AppendRequest::round`].
+    pub round: u64,
+}
+
+/// Answers a [`SleepRequest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct SleepReply {
+    /// The term of the request.
+    pub term: Term,
+    /// The last entry of the request.
+    pub last: LogId,
+    /// As in [`AppendReply::round`].
+    pub round: u64,
+    /// Whether exactly that is on the sender's disk and known to it as committed, so that it sleeps from now on.
+    pub asleep: bool,
+}
+
+/// Wakes a leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Wake {
+    /// The sender's term.
+    pub term: Term,
+}
+
+/// Asks whether anybody holds what the sender may have held before its disk was damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct DoubtQuery {
+    /// The sender's term, later than that of `extent`. Who answers is in it, so that no leader of `extent`'s term can
+    /// give it the entry afterwards.
+    pub term: Term,
+    /// The last entry that the sender may have acknowledged.
+    pub extent: LogId,
+}
+
+/// Answers a [`DoubtQuery`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct DoubtReply {
+    /// The term of the query.
+    pub term: Term,
+    /// The entry asked for.
+    pub extent: LogId,
+    /// Whether the sender may hold it. `false` is a promise: it does not, and never will from a leader of that term.
+    pub holds: bool,
 }

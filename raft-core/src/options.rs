@@ -24,6 +24,9 @@ pub struct Options {
     pub max_uncommitted_entries: u64,
     /// At most so many reads wait for confirmation; more are refused. Default 65,536.
     pub max_pending_reads: usize,
+    /// A promotable learner becomes a voter once it lags by at most so many entries. Zero is legal and asks for all
+    /// of them, which a busy group may never see. Default 64.
+    pub promotion_lag: u64,
 }
 
 impl Default for Options {
@@ -37,6 +40,7 @@ impl Default for Options {
             max_append_bytes: 1 << 20,
             max_uncommitted_entries: 65_536,
             max_pending_reads: 65_536,
+            promotion_lag: 64,
         }
     }
 }

@@ -1,11 +1,14 @@
 //! A follower as its leader sees it: what it holds, and what is on its way.
 //!
 //! The state is an enum that owns its data: while probing there is one question outstanding and no window; while
-//! replicating there is a window. Invariant: `matched < next`, and `matched` never falls.
+//! replicating there is a window; a follower that lacks what no log has any more waits for a snapshot. Invariant:
+//! `matched < next`, and `matched` never falls.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use crate::id::{LogId, LogIndex, ReplicaId, Time};
+use crate::message::Snapshot;
 use crate::options::Options;
 
 /// One voter or learner, seen from the leader.
@@ -23,9 +26,11 @@ pub(crate) struct Progress {
     pub(crate) heartbeat_due: bool,
     /// The commit index it was last told.
     pub(crate) commit_told: LogIndex,
+    /// It is in no membership any more and is fed until it knows that.
+    pub(crate) is_departing: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum ProgressState {
     /// Where the logs part is not known: one question at a time.
     Probe {
@@ -36,6 +41,11 @@ pub(crate) enum ProgressState {
     },
     /// The logs agree up to `next`: entries are sent without waiting for answers, within the window.
     Replicate { next: LogIndex, inflight: Inflight },
+    /// It needs entries before the start of our log. Ends with any answer by which it holds that start.
+    Snapshot {
+        /// What it was offered.
+        offered: Option<Box<Snapshot>>,
+    },
 }
 
 impl Progress {
@@ -48,12 +58,14 @@ impl Progress {
             confirmed_round: 0,
             heartbeat_due: true,
             commit_told: LogIndex::ZERO,
+            is_departing: false,
         }
     }
 
     pub(crate) fn next(&self) -> LogIndex {
         match &self.state {
             ProgressState::Probe { next, .. } | ProgressState::Replicate { next, .. } => *next,
+            ProgressState::Snapshot { .. } => self.matched.next(),
         }
     }
 
@@ -62,12 +74,17 @@ impl Progress {
         match &self.state {
             ProgressState::Probe { outstanding, .. } => outstanding.is_none(),
             ProgressState::Replicate { inflight, .. } => inflight.has_room(options),
+            ProgressState::Snapshot { .. } => false,
         }
     }
 
     /// Whether it waits to be asked where the logs part.
     pub(crate) fn wants_probe(&self) -> bool {
         matches!(self.state, ProgressState::Probe { outstanding: None, .. })
+    }
+
+    pub(crate) fn wants_snapshot(&self) -> bool {
+        matches!(self.state, ProgressState::Snapshot { .. })
     }
 
     /// Notes that `(prev.index, last]` was sent.
@@ -80,23 +97,29 @@ impl Progress {
                     inflight.add(last, bytes);
                 }
             }
+            ProgressState::Snapshot { .. } => {}
         }
     }
 
-    /// The follower's log agrees with ours and is durable up to `matched`.
-    pub(crate) fn on_matched(&mut self, matched: LogIndex) {
+    /// The follower's log agrees with ours and is durable up to `matched`. Our log starts after `before`.
+    pub(crate) fn on_matched(&mut self, matched: LogIndex, before: LogIndex) {
         self.matched = self.matched.max(matched);
         let after = self.matched.next();
         match &mut self.state {
             ProgressState::Probe { outstanding, .. } => {
                 // A probe that was not refused was verified, though perhaps not yet durable.
                 let verified = outstanding.map_or(after, |prev| prev.index.next());
-                self.state =
-                    ProgressState::Replicate { next: after.max(verified), inflight: Inflight::default() };
+                let next = after.max(verified);
+                self.state = ProgressState::Replicate { next, inflight: Inflight::default() };
             }
             ProgressState::Replicate { next, inflight } => {
                 inflight.free(self.matched);
                 *next = after.max(*next);
+            }
+            ProgressState::Snapshot { .. } => {
+                if self.matched >= before {
+                    self.state = ProgressState::Replicate { next: after, inflight: Inflight::default() };
+                }
             }
         }
     }
@@ -106,6 +129,7 @@ impl Progress {
         match &self.state {
             ProgressState::Probe { outstanding, .. } => *outstanding == Some(prev),
             ProgressState::Replicate { next, .. } => prev.index > self.matched && prev.index < *next,
+            ProgressState::Snapshot { .. } => false,
         }
     }
 
@@ -113,10 +137,18 @@ impl Progress {
     pub(crate) fn probe_from(&mut self, next: LogIndex) {
         self.state = ProgressState::Probe { next: next.max(self.matched.next()), outstanding: None };
     }
+
+    /// What was on its way is lost, perhaps: asks anew how far it is.
+    pub(crate) fn probe_again(&mut self) {
+        if !self.wants_snapshot() {
+            let next = if self.matched == LogIndex::ZERO { self.next() } else { self.matched.next() };
+            self.probe_from(next);
+        }
+    }
 }
 
 /// The appends that are sent and not answered. Answers are cumulative.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Inflight {
     appends: VecDeque<(LogIndex, u64)>,
     bytes: u64,

@@ -1,28 +1,43 @@
 //! The replica: its state, its inputs, and the one queue of its effects.
 //!
-//! Elections live in [`crate::election`], following in [`crate::follow`], leading in [`crate::lead`], reads in
-//! [`crate::reads`]; this file holds what they share. Every input may come at any time and in any order.
+//! Elections live in [`crate::election`], following in [`crate::follow`], leading in [`crate::lead`], membership in
+//! [`crate::reconfigure`], and so on; this file holds what they share. Every input may come at any time and in any order.
 //! Invariants are listed at [`Raft::check_invariants`].
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
+use crate::doubt::Doubt;
 use crate::durability::Durability;
-use crate::effect::{Effect, HardState, Law, Persist, PersistToken, ReadFailure, RoleKind, SoftState};
-use crate::id::{LogIndex, NodeId, ReplicaId, Term, Time};
-use crate::membership::Configuration;
-use crate::message::Message;
+use crate::effect::{
+    Content, Effect, HardState, Law, Liveness, LogChange, Persist, PersistToken, ReadFailure, RoleKind,
+    SoftState, StorageHealth,
+};
+use crate::id::{LogId, LogIndex, NodeId, ReplicaId, Term, Time};
+use crate::membership::Membership;
+use crate::message::{Message, Snapshot};
 use crate::options::Options;
 use crate::rng::Rng;
-use crate::role::{Follower, Leader, Role};
+use crate::role::{Follower, LeaderSleep, Role};
 use crate::runs::TermRuns;
+use crate::stack::MembershipStack;
 
 /// What a replica had on its disk when it was opened. The default is that of a new replica.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Restored {
     /// Term and vote.
     pub hard_state: HardState,
-    /// The whole log, all of it durable.
+    /// The log, all of it durable: what lies after the last entry that can be read is not part of it.
     pub log: TermRuns,
+    /// The memberships that stand in that log, each with its index, in order.
+    pub memberships: Vec<(LogIndex, Membership)>,
+    /// All entries up to here, inclusive, are known to be committed, such as those in a snapshot. Zero is always true.
+    pub committed: LogIndex,
+    /// The log may have gone on up to this entry, which was perhaps acknowledged and can no longer be read. `None`
+    /// when the log is whole.
+    pub doubt: Option<LogId>,
 }
 
 /// What was appended for a proposal.
@@ -47,6 +62,12 @@ pub enum ProposeError {
     },
     /// Too many entries are appended and not committed ([`Options::max_uncommitted_entries`]).
     Full,
+    /// This replica is about to hand over leadership. Ask again once [`Effect::RoleChanged`] or
+    /// [`Effect::TransferAborted`] has said how that ended.
+    Transferring {
+        /// Who is to lead.
+        to: NodeId,
+    },
     /// A law was broken; see [`Effect::Fault`].
     Fenced,
 }
@@ -70,15 +91,24 @@ pub enum ReadError {
 #[derive(Clone, Debug)]
 pub struct Raft {
     pub(crate) me: ReplicaId,
-    pub(crate) options: Options,
+    pub(crate) options: Arc<Options>,
     pub(crate) rng: Rng,
-    pub(crate) configuration: Configuration,
+    pub(crate) memberships: MembershipStack,
+    /// Standing learners: fed by whoever leads, and in no membership.
     pub(crate) learners: BTreeMap<NodeId, ReplicaId>,
     pub(crate) hard_state: HardState,
     pub(crate) log: TermRuns,
     pub(crate) commit: LogIndex,
     pub(crate) role: Role,
     pub(crate) durability: Durability,
+    pub(crate) doubt: Option<Box<Doubt>>,
+    /// The snapshot that the host is installing.
+    pub(crate) installing: Option<Box<Snapshot>>,
+    /// What the host says of the nodes of this group.
+    pub(crate) liveness: Vec<(NodeId, Liveness)>,
+    pub(crate) storage: StorageHealth,
+    /// The leaders of this term and all before it have withdrawn: nobody may sleep in their care.
+    pub(crate) withdrawn: Term,
     pub(crate) attempts: u64,
     /// Elections in a row that ended without a leader.
     pub(crate) lost_elections: u32,
@@ -87,43 +117,61 @@ pub struct Raft {
     fault: Option<Law>,
 }
 
+impl Follower {
+    pub(crate) fn new(heard: Option<(ReplicaId, Time)>, campaign_at: Time) -> Self {
+        Self {
+            leader: heard.map(|(leader, _)| leader),
+            heard: heard.map(|(_, at)| at),
+            campaign_at,
+            is_asleep: false,
+            verified: LogIndex::ZERO,
+            round: 0,
+            reads: BTreeSet::new(),
+        }
+    }
+}
+
 impl Raft {
-    /// Opens a replica. `seed` drives election jitter and should differ between replicas. In a group without
-    /// history the first replica of the configuration campaigns at once, the others wait as usual.
+    /// Opens a replica. `membership` is what is in force at the start of the log: the genesis configuration of the
+    /// group for a log that starts at zero, else that of the snapshot before it. `seed` drives election jitter and
+    /// should differ between replicas. In a group without history the first replica of the genesis campaigns at once.
     pub fn new(
         me: ReplicaId,
-        configuration: Configuration,
-        options: Options,
+        membership: impl Into<Membership>,
+        options: impl Into<Arc<Options>>,
         restored: Restored,
         seed: u64,
         now: Time,
     ) -> Self {
+        let options = options.into();
         let mut rng = Rng::new(seed);
-        let fresh = restored.hard_state == HardState::default() && restored.log.is_empty();
-        let campaign_at = if fresh && configuration.first() == Some(me.node) || configuration.voters() == [me]
-        {
+        let Restored { hard_state, log, memberships, committed, doubt } = restored;
+        let (before, last) = (log.before().index, log.last_id());
+        let is_fresh = hard_state == HardState::default() && log.is_empty() && before == LogIndex::ZERO;
+        let memberships = MembershipStack::new(membership.into(), before, last.index, memberships);
+        let voters = memberships.latest().voters();
+        let is_first = is_fresh && voters.first() == Some(me.node) || voters.voters() == [me];
+        let campaign_at = if is_first {
             now
         } else {
             now.after(options.election_timeout).after(jitter(&mut rng, options.election_timeout))
         };
-        let term = restored.hard_state.term;
+        let term = hard_state.term;
         Self {
             me,
             rng,
-            configuration,
+            memberships,
             learners: BTreeMap::new(),
-            hard_state: restored.hard_state,
-            durability: Durability::recovered(restored.log.last_index()),
-            commit: restored.log.before().index,
-            log: restored.log,
-            role: Role::Follower(Follower {
-                leader: None,
-                heard: None,
-                campaign_at,
-                verified: LogIndex::ZERO,
-                round: 0,
-                reads: BTreeSet::new(),
-            }),
+            hard_state,
+            durability: Durability::recovered(last.index),
+            commit: before.max(committed.min(last.index)),
+            log,
+            role: Role::Follower(Follower::new(None, campaign_at)),
+            doubt: doubt.filter(|extent| *extent > last).map(|extent| Box::new(Doubt::new(extent))),
+            installing: None,
+            liveness: Vec::new(),
+            storage: StorageHealth::Good,
+            withdrawn: Term::ZERO,
             attempts: 0,
             lost_elections: 0,
             effects: VecDeque::new(),
@@ -139,6 +187,7 @@ impl Raft {
         if self.fault.is_some() || from.node == self.me.node {
             return;
         }
+        self.wake_for(now, from, &message);
         match message {
             Message::PreVote(m) => self.on_pre_vote(now, from, m),
             Message::PreVoteReply(m) => self.on_pre_vote_reply(now, from, m),
@@ -148,6 +197,13 @@ impl Raft {
             Message::AppendReply(m) => self.on_append_reply(now, from, m),
             Message::ReadIndex(m) => self.on_read_index(now, from, m),
             Message::ReadIndexReply(m) => self.on_read_index_reply(now, m),
+            Message::Snapshot(m) => self.on_snapshot(now, from, m),
+            Message::TimeoutNow(m) => self.on_timeout_now(now, from, m),
+            Message::Sleep(m) => self.on_sleep(now, from, m),
+            Message::SleepReply(m) => self.on_sleep_reply(now, from, m),
+            Message::Wake(_) => {}
+            Message::Doubt(m) => self.on_doubt(now, from, m),
+            Message::DoubtReply(m) => self.on_doubt_reply(now, from, m),
         }
     }
 
@@ -158,18 +214,21 @@ impl Raft {
         }
         match &self.role {
             Role::Leader(_) => self.on_heartbeat_time(now),
+            _ if self.doubt.is_some() => self.ask_about_doubt(now),
             _ => self.start_pre_vote(now),
         }
     }
 
-    /// When [`Raft::tick`] wants to be called; `None` when time means nothing to this replica.
+    /// When [`Raft::tick`] wants to be called; `None` when time means nothing to this replica, as while it sleeps.
     pub fn next_deadline(&self) -> Option<Time> {
         if self.fault.is_some() {
             return None;
         }
         match &self.role {
+            Role::Leader(leader) if matches!(leader.sleep, LeaderSleep::Asleep) => None,
             Role::Leader(leader) => Some(leader.heartbeat_at),
-            _ if !self.configuration.is_voter(self.me) => None,
+            _ if !self.is_voter() => None,
+            Role::Follower(follower) if follower.is_asleep => None,
             Role::Follower(follower) => Some(follower.campaign_at),
             Role::PreCandidate(pre) => Some(pre.retry_at),
             Role::Candidate(candidate) => Some(candidate.retry_at),
@@ -191,7 +250,10 @@ impl Raft {
         }
         match &self.role {
             Role::Candidate(_) => self.count_votes(now),
-            Role::Follower(_) if self.durability.durable() > before => self.reply_matched(),
+            Role::Follower(_) if self.durability.durable() > before => {
+                self.reply_matched();
+                self.settle_doubt();
+            }
             Role::Leader(_) => self.advance_commit(now),
             _ => {}
         }
@@ -207,6 +269,7 @@ impl Raft {
             Role::Follower(follower) if follower.leader.is_some_and(|l| l.node == node) => {
                 follower.leader = None;
                 follower.heard = None;
+                follower.is_asleep = false;
                 follower.campaign_at = now.after(jitter(&mut self.rng, self.options.suspicion_spread));
                 let reads = core::mem::take(&mut follower.reads);
                 self.fail_reads(reads, ReadFailure::LeaderChanged);
@@ -214,8 +277,8 @@ impl Raft {
             }
             Role::Leader(leader) => {
                 if let Some(progress) = leader.peers.get_mut(&node) {
-                    let next = progress.matched.next();
-                    progress.probe_from(next);
+                    progress.probe_again();
+                    self.wake_leader();
                 }
             }
             _ => {}
@@ -230,18 +293,16 @@ impl Raft {
         }
     }
 
-    /// Feeds a replica that is in no configuration, from now on and whoever leads. A voter is left as it is.
+    /// Feeds a replica that is in no membership, from now on and whenever this replica leads. A member is left as it
+    /// is, and one that becomes a member is a standing learner no more.
     pub fn admit_learner(&mut self, now: Time, learner: ReplicaId) {
-        if learner.node == self.me.node || self.configuration.voter_on(learner.node).is_some() {
+        let is_member = self.membership().replicas().any(|replica| replica.node == learner.node);
+        if learner.node == self.me.node || is_member {
             return;
         }
         self.learners.insert(learner.node, learner);
-        let next = self.log.last_index().next();
-        if let Role::Leader(Leader { peers, .. }) = &mut self.role
-            && peers.get(&learner.node).is_none_or(|p| p.replica != learner)
-        {
-            peers.insert(learner.node, crate::progress::Progress::new(learner, next, now));
-        }
+        self.sync_peers(now);
+        self.wake_leader();
     }
 
     /// Feeds that learner no longer.
@@ -250,12 +311,18 @@ impl Raft {
             && let Role::Leader(leader) = &mut self.role
         {
             leader.peers.remove(&node);
+            self.liveness.retain(|(of, _)| *of != node);
         }
     }
 
     /// The next decision, in order; `None` when all are drained.
     pub fn poll_effect(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
+        let next = self.effects.pop_front();
+        if next.is_none() && self.is_asleep() {
+            self.effects.shrink_to_fit();
+            self.durability.shrink();
+        }
+        next
     }
 
     /// This replica.
@@ -293,9 +360,46 @@ impl Raft {
         self.durability.durable()
     }
 
-    /// The voters.
-    pub fn configuration(&self) -> &Configuration {
-        &self.configuration
+    /// Who takes part, as of the latest membership in the log, committed or not.
+    pub fn membership(&self) -> &Membership {
+        self.memberships.latest()
+    }
+
+    /// Where that membership stands: the index of its entry, or the start of the log for one before all entries.
+    pub fn membership_index(&self) -> LogIndex {
+        self.memberships.latest_index()
+    }
+
+    /// The membership that was in force at `index`; `None` before the start of the log.
+    pub fn membership_at(&self, index: LogIndex) -> Option<&Membership> {
+        self.memberships.at(index)
+    }
+
+    /// The memberships that stand in the entries `(after, last]`, in order.
+    pub fn memberships_between(&self, after: LogIndex, last: LogIndex) -> &[(LogIndex, Membership)] {
+        self.memberships.between(after, last)
+    }
+
+    /// Whether part of the log is in doubt ([`Restored::doubt`]) and no leader has rewritten it yet.
+    pub fn is_in_doubt(&self) -> bool {
+        self.doubt.is_some()
+    }
+
+    /// Whether it neither speaks nor waits for anybody to speak, by agreement with all other voters that live.
+    pub fn is_asleep(&self) -> bool {
+        match &self.role {
+            Role::Leader(leader) => matches!(leader.sleep, LeaderSleep::Asleep),
+            Role::Follower(follower) => follower.is_asleep,
+            _ => false,
+        }
+    }
+
+    /// Whom it is about to hand leadership to.
+    pub fn transferring_to(&self) -> Option<NodeId> {
+        match &self.role {
+            Role::Leader(leader) => leader.transfer.map(|transfer| transfer.to.node),
+            _ => None,
+        }
     }
 
     /// Whether it leads and has committed an entry of its own term: only then does it know what is committed
@@ -330,13 +434,14 @@ impl Raft {
     ///
     /// # Errors
     /// Says which law does not hold:
-    /// 1. commit never passes the last entry; 2. what is durable never passes the last entry; 3. no entry has a
-    ///    later term than the replica; 4. a leader voted for itself and its log ends in its own term; 5. of each
-    ///    peer, matched < next and matched never passes the leader's log.
+    /// 1. the commit index lies within the log, or at its start; 2. what is durable never passes the last entry; 3. no
+    ///    entry has a later term than the replica; 4. the latest membership stands within the log; 5. a leader voted for
+    ///    itself, its log ends in its own term, it is a voter, and its log is not in doubt; 6. of each peer, matched < next
+    ///    and matched never passes the leader's log; 7. a leader is silent only with all committed and durable.
     pub fn check_invariants(&self) -> Result<(), &'static str> {
         let last = self.log.last_id();
-        if self.commit > last.index {
-            return Err("commit passes the last entry");
+        if self.commit > last.index || self.commit < self.log.before().index {
+            return Err("commit lies outside the log");
         }
         if self.durability.durable() > last.index {
             return Err("durable passes the last entry");
@@ -344,17 +449,37 @@ impl Raft {
         if last.term > self.hard_state.term {
             return Err("an entry has a later term than its replica");
         }
+        if self.membership_index() > last.index || self.membership_index() < self.log.before().index {
+            return Err("the latest membership stands outside the log");
+        }
         if let Role::Leader(leader) = &self.role {
             if self.hard_state.vote != Some(self.me) || last.term != self.hard_state.term {
                 return Err("a leader did not vote for itself, or its log ends in an older term");
+            }
+            if !self.is_voter() {
+                return Err("a leader is no voter");
+            }
+            if self.doubt.is_some() {
+                return Err("a leader's log is in doubt");
             }
             for progress in leader.peers.values() {
                 if progress.matched >= progress.next() || progress.matched > last.index {
                     return Err("a peer matches beyond what was sent");
                 }
             }
+            let is_idle = self.commit == last.index && self.durability.durable() == last.index;
+            if matches!(leader.sleep, LeaderSleep::Asleep) && !is_idle {
+                return Err("a leader sleeps with work to do");
+            }
         }
         Ok(())
+    }
+
+    /// Feeds all that decides what this replica will do to a hasher, except the points in time themselves and the
+    /// state of the random generator: of time only what matters at `now`, whether a leader has been heard recently.
+    /// For a model checker that lets every time-out happen at any moment; not stable between versions.
+    pub fn fingerprint<H: core::hash::Hasher>(&self, now: Time, hasher: &mut H) {
+        crate::fingerprint::of(self, now, hasher);
     }
 
     // What the roles share.
@@ -363,9 +488,34 @@ impl Raft {
         self.effects.push_back(effect);
     }
 
+    /// Whether this replica votes.
+    pub(crate) fn is_voter(&self) -> bool {
+        self.memberships.latest().is_voter(self.me)
+    }
+
+    /// Asks the host to change the log. A proposal right after another that nobody has seen yet becomes one write.
+    pub(crate) fn push_log_change(&mut self, log: LogChange) {
+        let (term, last) = (self.hard_state.term, self.log.last_index());
+        if let Some(Effect::Persist(Persist { token, hard_state: None, log: earlier })) =
+            self.effects.back_mut()
+            && let LogChange::Append { entries: grown, content: Content::Payloads, .. } = earlier
+            && let LogChange::Append { cut: None, entries, content: Content::Payloads } = &log
+            && token.term == term
+            && grown.last_id() == entries.before()
+        {
+            grown.extend(entries);
+            *token = self.durability.grow_last(term, last);
+            return;
+        }
+        let token = self.durability.issue(term, last, false);
+        self.push(Effect::Persist(Persist { token, hard_state: None, log }));
+    }
+
     /// Sends once term and vote are on disk, which they nearly always are.
     pub(crate) fn send(&mut self, to: NodeId, message: Message) {
-        if self.durability.hard_state_is_durable() {
+        // A question and its answer about reads claim nothing that a disk must hold first.
+        let is_free = matches!(message, Message::ReadIndex(_) | Message::ReadIndexReply(_));
+        if is_free || self.durability.hard_state_is_durable() {
             self.effects.push_back(Effect::Send { to, message });
         } else {
             self.durability.hold(to, message);
@@ -385,9 +535,7 @@ impl Raft {
         self.push(Effect::Persist(Persist {
             token,
             hard_state: Some(hard_state),
-            truncate: None,
-            append: None,
-            noop: false,
+            log: LogChange::Unchanged,
         }));
     }
 
@@ -396,19 +544,13 @@ impl Raft {
         if term > self.hard_state.term {
             self.set_hard_state(HardState { term, vote: None });
         }
-        self.fail_all_reads();
+        self.leave_role();
         if leader.is_some() {
             self.lost_elections = 0;
         }
         let campaign_at = self.election_deadline(now);
-        self.role = Role::Follower(Follower {
-            leader,
-            heard: leader.map(|_| now),
-            campaign_at,
-            verified: LogIndex::ZERO,
-            round: 0,
-            reads: BTreeSet::new(),
-        });
+        let heard = leader.map(|leader| (leader, now));
+        self.role = Role::Follower(Follower::new(heard, campaign_at));
         self.announce();
     }
 
@@ -428,14 +570,24 @@ impl Raft {
 
     pub(crate) fn set_commit(&mut self, index: LogIndex) {
         if index > self.commit {
-            self.commit = index;
+            let before = core::mem::replace(&mut self.commit, index);
             self.push(Effect::Commit { index });
+            for at in 0..self.memberships.between(before, index).len() {
+                let (index, _) = self.memberships.between(before, index)[at];
+                self.push(Effect::MembershipCommitted { index });
+            }
         }
+    }
+
+    /// The role ends: nobody will confirm its reads, and nobody may sleep in its care.
+    pub(crate) fn leave_role(&mut self) {
+        self.fail_all_reads();
+        self.withdraw();
     }
 
     /// Fences the group: what was decided before stands, nothing more is decided.
     pub(crate) fn broken(&mut self, law: Law) {
-        self.fail_all_reads();
+        self.leave_role();
         self.fault = Some(law);
         self.push(Effect::Fault { law });
     }
@@ -444,4 +596,14 @@ impl Raft {
 /// A duration in `[0, bound)`.
 pub(crate) fn jitter(rng: &mut Rng, bound: core::time::Duration) -> core::time::Duration {
     core::time::Duration::from_micros(rng.below(bound.as_micros() as u64))
+}
+
+#[cfg(test)]
+mod size {
+    #[test]
+    fn show() {
+        extern crate std;
+        use core::mem::size_of;
+        std::eprintln!("raft {} role {} follower {} effect {} message {} membership {} runs {} durability {} stack {} progress {}", size_of::<super::Raft>(), size_of::<super::Role>(), size_of::<super::Follower>(), size_of::<super::Effect>(), size_of::<super::Message>(), size_of::<super::Membership>(), size_of::<super::TermRuns>(), size_of::<super::Durability>(), size_of::<super::MembershipStack>(), size_of::<crate::progress::Progress>());
+    }
 }

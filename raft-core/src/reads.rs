@@ -37,6 +37,9 @@ impl Raft {
                     return Err(ReadError::Full);
                 }
                 follower.reads.insert(read);
+                if follower.is_asleep {
+                    self.wake_follower(now);
+                }
                 self.send(leader.node, Message::ReadIndex(ReadIndexRequest { term, read: read.0 }));
                 Ok(())
             }
@@ -84,6 +87,7 @@ impl Raft {
     }
 
     fn lead_read(&mut self, _now: Time, origin: ReadOrigin) {
+        self.wake_leader();
         let commit = self.commit;
         let Role::Leader(leader) = &mut self.role else { return };
         if commit < leader.opened {
@@ -92,10 +96,9 @@ impl Raft {
         }
         leader.round += 1;
         leader.reads.push_back(PendingRead { origin, index: commit, round: leader.round });
-        for voter in self.configuration.voters() {
-            if let Some(progress) = leader.peers.get_mut(&voter.node) {
-                progress.heartbeat_due = true;
-            }
+        let membership = self.memberships.latest();
+        for progress in leader.peers.values_mut().filter(|p| membership.is_voter(p.replica)) {
+            progress.heartbeat_due = true;
         }
         self.confirm_reads();
     }
@@ -115,9 +118,10 @@ impl Raft {
             let Some(first) = leader.reads.front().copied() else { return };
             let me = self.me;
             let confirmed = |voter: ReplicaId| {
-                voter == me || leader.peers.get(&voter.node).is_some_and(|p| p.confirmed_round >= first.round)
+                let progress = leader.peers.get(&voter.node).filter(|p| p.replica == voter);
+                voter == me || progress.is_some_and(|p| p.confirmed_round >= first.round)
             };
-            if !self.configuration.is_quorum(confirmed) {
+            if !self.memberships.latest().is_quorum(confirmed) {
                 return;
             }
             leader.reads.pop_front();

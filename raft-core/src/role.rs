@@ -1,10 +1,11 @@
 //! The four roles, each with exactly the data it needs: a follower has no window, a leader no election timer.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::effect::{ReadId, RoleKind};
-use crate::id::{LogIndex, NodeId, ReplicaId, Time};
+use crate::id::{LogId, LogIndex, NodeId, ReplicaId, Time};
 use crate::progress::Progress;
 
 #[derive(Clone, Debug)]
@@ -12,7 +13,7 @@ pub(crate) enum Role {
     Follower(Follower),
     PreCandidate(PreCandidate),
     Candidate(Candidate),
-    Leader(Leader),
+    Leader(Box<Leader>),
 }
 
 impl Role {
@@ -34,6 +35,8 @@ pub(crate) struct Follower {
     pub(crate) heard: Option<Time>,
     /// When to campaign; a replica that votes nowhere never does.
     pub(crate) campaign_at: Time,
+    /// The leader is silent by agreement: its node's liveness stands for its heartbeats.
+    pub(crate) is_asleep: bool,
     /// Our log agrees with this leader's up to here, inclusive.
     pub(crate) verified: LogIndex,
     /// The highest round of this leader seen.
@@ -68,16 +71,42 @@ pub(crate) struct Leader {
     /// Reads that wait for a quorum to confirm their round, in order of rounds.
     pub(crate) reads: VecDeque<PendingRead>,
     pub(crate) heartbeat_at: Time,
+    /// Nobody is held to have been silent before this.
+    pub(crate) awake_since: Time,
+    pub(crate) sleep: LeaderSleep,
+    /// Followers were asked to sleep in this term, and perhaps some do.
+    pub(crate) has_asked: bool,
+    pub(crate) transfer: Option<Transfer>,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// Whether a leader is silent by agreement.
+#[derive(Clone, Debug, Hash)]
+pub(crate) enum LeaderSleep {
+    /// It speaks.
+    Awake,
+    /// It asked, at the last heartbeat; these have agreed. Some may be asleep already.
+    Asking { last: LogId, agreed: Vec<NodeId> },
+    /// All have agreed.
+    Asleep,
+    /// It was asked for something and speaks again at the next tick.
+    Waking,
+}
+
+/// A voter that is to lead once it holds the whole log.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(crate) struct Transfer {
+    pub(crate) to: ReplicaId,
+    pub(crate) until: Time,
+}
+
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct PendingRead {
     pub(crate) origin: ReadOrigin,
     pub(crate) index: LogIndex,
     pub(crate) round: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ReadOrigin {
     Local(ReadId),
     Remote { node: NodeId, read: u64 },

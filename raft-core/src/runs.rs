@@ -50,23 +50,112 @@ impl core::fmt::Display for RunsError {
 impl core::error::Error for RunsError {}
 
 /// The shape of a log or of a part of it: entries `(before.index, last]` and the term of each.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "Parts", into = "Parts"))]
 pub struct TermRuns {
+    before: LogId,
+    runs: Runs,
+    last: LogIndex,
+}
+
+/// What stands on the wire; it becomes [`TermRuns`] only if it describes a log.
+#[cfg(feature = "serde")]
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Parts {
     before: LogId,
     runs: Vec<TermRun>,
     last: LogIndex,
 }
 
+#[cfg(feature = "serde")]
+impl TryFrom<Parts> for TermRuns {
+    type Error = RunsError;
+
+    fn try_from(parts: Parts) -> Result<Self, RunsError> {
+        Self::new(parts.before, parts.runs, parts.last)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl From<TermRuns> for Parts {
+    fn from(runs: TermRuns) -> Self {
+        Self { before: runs.before, runs: runs.runs().to_vec(), last: runs.last }
+    }
+}
+
+/// A list of runs. Nearly every part of a log lies in one term, and then needs no allocation.
+#[derive(Clone)]
+enum Runs {
+    Few(Option<TermRun>),
+    Many(Vec<TermRun>),
+}
+
+impl Runs {
+    fn as_slice(&self) -> &[TermRun] {
+        match self {
+            Self::Few(run) => run.as_slice(),
+            Self::Many(runs) => runs,
+        }
+    }
+
+    fn push(&mut self, run: TermRun) {
+        match self {
+            Self::Few(None) => *self = Self::Few(Some(run)),
+            Self::Few(Some(first)) => *self = Self::Many(alloc::vec![*first, run]),
+            Self::Many(runs) => runs.push(run),
+        }
+    }
+
+    fn truncate(&mut self, keep: usize) {
+        match self {
+            Self::Few(run) if keep == 0 => *run = None,
+            Self::Few(_) => {}
+            Self::Many(runs) => runs.truncate(keep),
+        }
+    }
+}
+
+impl Default for Runs {
+    fn default() -> Self {
+        Self::Few(None)
+    }
+}
+
+impl PartialEq for Runs {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for Runs {}
+
+impl core::hash::Hash for Runs {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        self.as_slice().hash(state);
+    }
+}
+
+impl From<Vec<TermRun>> for Runs {
+    fn from(runs: Vec<TermRun>) -> Self {
+        match runs[..] {
+            [] => Self::Few(None),
+            [run] => Self::Few(Some(run)),
+            _ => Self::Many(runs),
+        }
+    }
+}
+
 impl core::fmt::Debug for TermRuns {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "({} {:?} ..{}]", self.before, self.runs, self.last)
+        write!(f, "({} {:?} ..{}]", self.before, self.runs(), self.last)
     }
 }
 
 impl TermRuns {
     /// The log that holds nothing after `before`.
     pub fn empty(before: LogId) -> Self {
-        Self { before, runs: Vec::new(), last: before.index }
+        Self { before, runs: Runs::default(), last: before.index }
     }
 
     /// The log of the entries `(before.index, last]`, whose terms are given by `runs`.
@@ -91,7 +180,7 @@ impl TermRuns {
         match previous {
             Some(run) if last < run.first => Err(RunsError::ShortLast),
             None if last != before.index => Err(RunsError::ShortLast),
-            _ => Ok(Self { before, runs, last }),
+            _ => Ok(Self { before, runs: runs.into(), last }),
         }
     }
 
@@ -107,12 +196,12 @@ impl TermRuns {
 
     /// The identity of the last entry, or `before` when empty.
     pub fn last_id(&self) -> LogId {
-        LogId::new(self.runs.last().map_or(self.before.term, |r| r.term), self.last)
+        LogId::new(self.runs().last().map_or(self.before.term, |r| r.term), self.last)
     }
 
     /// The runs, oldest first.
     pub fn runs(&self) -> &[TermRun] {
-        &self.runs
+        self.runs.as_slice()
     }
 
     /// How many entries it describes.
@@ -122,7 +211,7 @@ impl TermRuns {
 
     /// Whether it describes none.
     pub fn is_empty(&self) -> bool {
-        self.runs.is_empty()
+        self.runs().is_empty()
     }
 
     /// The term of the entry at `index`: also answered for `before`, `None` beyond the last or below that.
@@ -133,8 +222,10 @@ impl TermRuns {
         if index < self.before.index || index > self.last {
             return None;
         }
-        let after = self.runs.partition_point(|r| r.first <= index);
-        Some(self.runs[after - 1].term)
+        // Most questions are about the end of the log.
+        let runs = self.runs();
+        let end = runs.last().filter(|run| run.first <= index);
+        Some(end.unwrap_or_else(|| &runs[runs.partition_point(|r| r.first <= index) - 1]).term)
     }
 
     /// Whether exactly this entry, or `before` itself, is here.
@@ -148,7 +239,7 @@ impl TermRuns {
         if count == 0 {
             return;
         }
-        if self.runs.last().is_none_or(|r| r.term < term) {
+        if self.runs().last().is_none_or(|r| r.term < term) {
             self.runs.push(TermRun { term, first: self.last.next() });
         }
         self.last = self.last.plus(count);
@@ -158,8 +249,8 @@ impl TermRuns {
     /// agree with us on what both describe.
     pub fn extend(&mut self, tail: &TermRuns) {
         debug_assert!(tail.before.index <= self.last);
-        for (at, run) in tail.runs.iter().enumerate() {
-            let end = tail.runs.get(at + 1).map_or(tail.last, |next| next.first.prev());
+        for (at, run) in tail.runs().iter().enumerate() {
+            let end = tail.runs().get(at + 1).map_or(tail.last, |next| next.first.prev());
             self.append_through(run.term, end);
         }
     }
@@ -176,8 +267,20 @@ impl TermRuns {
             return;
         }
         self.last = index.max(self.before.index);
-        let keep = self.runs.partition_point(|r| r.first <= self.last);
+        let last = self.last;
+        let keep = self.runs().partition_point(|r| r.first <= last);
         self.runs.truncate(keep);
+    }
+
+    /// Forgets all entries up to and including `index`, which becomes the place the log starts from. An index
+    /// below the start, or beyond the last entry, changes nothing.
+    pub fn compact(&mut self, index: LogIndex) {
+        if index <= self.before.index {
+            return;
+        }
+        if let Some(rest) = self.slice(index, self.last) {
+            *self = rest;
+        }
     }
 
     /// The part `(after, last]` as runs of its own, where `after` must be known here: `before` itself or an
@@ -189,8 +292,11 @@ impl TermRuns {
         }
         let mut part = TermRuns::empty(LogId::new(term, after));
         if last > after {
-            let from = self.runs.partition_point(|r| r.first <= after.next()) - 1;
-            for run in &self.runs[from..] {
+            let runs = self.runs();
+            let end = runs.len() - 1;
+            let is_in_last = runs[end].first <= after.next();
+            let from = if is_in_last { end } else { runs.partition_point(|r| r.first <= after.next()) - 1 };
+            for run in &runs[from..] {
                 if run.first > last {
                     break;
                 }
@@ -215,7 +321,7 @@ impl TermRuns {
                 let at = runs.partition_point(|r| r.first <= index);
                 runs.get(at).map_or(end, |r| r.first.prev()).min(end)
             };
-            index = next(&self.runs).min(next(&other.runs)).max(index);
+            index = next(self.runs()).min(next(other.runs())).max(index);
         }
         None
     }
@@ -226,7 +332,7 @@ impl TermRuns {
     pub fn floor_by_term(&self, at: LogId) -> LogId {
         let mut index = at.index.min(self.last);
         while index > self.before.index {
-            let run = self.runs[self.runs.partition_point(|r| r.first <= index) - 1];
+            let run = self.runs()[self.runs().partition_point(|r| r.first <= index) - 1];
             if run.term <= at.term {
                 return LogId::new(run.term, index);
             }

@@ -205,15 +205,13 @@ fn message() -> impl Strategy<Value = Message> {
         (term.clone(), at.clone()).prop_map(|(term, last)| Message::Vote(Vote { term, last })),
         (term.clone(), any::<bool>())
             .prop_map(|(term, granted)| Message::VoteReply(VoteReply { term, granted })),
-        (term.clone(), at, runs, 0..12_u64, 0..12_u64, 0..9_u64).prop_map(
-            |(term, prev, runs, last, commit, round)| Message::Append(AppendRequest {
-                term,
-                prev,
-                runs,
-                last: index(last),
-                commit: index(commit),
-                round
-            })
+        (term.clone(), at, runs, 0..12_u64, 0..12_u64, 0..9_u64).prop_filter_map(
+            "not a log",
+            |(term, prev, runs, last, commit, round)| {
+                let entries = TermRuns::new(prev, runs, index(last)).ok()?;
+                let (memberships, commit) = (Vec::new(), index(commit));
+                Some(Message::Append(AppendRequest { term, entries, memberships, commit, round }))
+            }
         ),
         (term.clone(), 0..9_u64, outcome)
             .prop_map(|(term, round, outcome)| Message::AppendReply(AppendReply { term, round, outcome })),

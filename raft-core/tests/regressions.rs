@@ -21,7 +21,7 @@ fn a_disk_slower_than_an_election_still_elects_in_the_end() {
                 cluster.raft(1).persisted(now, token);
                 cluster.drain(1);
             }
-            in_flight = cluster.at(1).writes.drain(..).next_back().map(|write| write.token);
+            in_flight = cluster.at(1).writes.drain(..).next_back().map(|(write, _)| write.token);
         }
         if cluster.raft(1).is_serving() {
             return;
@@ -63,7 +63,7 @@ fn voters_whose_disks_are_slower_than_an_election_still_elect_in_the_end() {
                     cluster.drain(node);
                 }
                 in_flight[node as usize] =
-                    cluster.at(node).writes.drain(..).next_back().map(|write| write.token);
+                    cluster.at(node).writes.drain(..).next_back().map(|(write, _)| write.token);
             }
         }
         cluster.settle();

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use cluster::{Cluster, id, index, log_of, replica};
 use raft_core::{
-    AppendOutcome, AppendReply, AppendRequest, Configuration, HardState, Law, Message, NodeId, Options,
-    PreVote, Raft, ReadError, ReadId, Restored, RoleKind, Term, TermRun, Time, Vote, VoteReply,
+    AppendOutcome, AppendReply, AppendRequest, Configuration, HardState, Law, LogChange, Message, NodeId,
+    Options, PreVote, PreVoteReply, Raft, ReadError, ReadId, Restored, RoleKind, Term, TermRun, TermRuns, Time, Vote,
+    VoteReply,
 };
 
 /// Raft §5.2: a fresh group elects exactly one leader, at once and without waiting for a time-out.
@@ -82,8 +83,11 @@ fn a_second_candidate_of_a_term_gets_no_vote_even_after_a_restart() {
 #[test]
 fn a_longer_log_of_an_older_term_gets_no_vote() {
     let configuration = Configuration::new((1..=3).map(replica)).unwrap();
-    let restored =
-        Restored { hard_state: HardState { term: Term::new(3), vote: None }, log: log_of(&[1, 1, 3]) };
+    let restored = Restored {
+        hard_state: HardState { term: Term::new(3), vote: None },
+        log: log_of(&[1, 1, 3]),
+        ..Restored::default()
+    };
     let mut raft = Raft::new(replica(1), configuration, Options::default(), restored, 1, Time::ZERO);
     raft.receive(Time::ZERO, replica(2), Message::Vote(Vote { term: Term::new(4), last: id(9, 2) }));
     assert_eq!(raft.hard_state(), HardState { term: Term::new(4), vote: None });
@@ -152,8 +156,11 @@ fn uncommitted_entries_of_a_deposed_leader_are_overwritten() {
 #[test]
 fn an_entry_of_an_older_term_is_committed_only_with_one_of_the_own() {
     let configuration = Configuration::new((1..=3).map(replica)).unwrap();
-    let restored =
-        Restored { hard_state: HardState { term: Term::new(2), vote: None }, log: log_of(&[1, 2]) };
+    let restored = Restored {
+        hard_state: HardState { term: Term::new(2), vote: None },
+        log: log_of(&[1, 2]),
+        ..Restored::default()
+    };
     let mut raft = Raft::new(replica(1), configuration, Options::default(), restored, 1, Time::ZERO);
     let later = Time::from_micros(5_000_000);
     raft.tick(later);
@@ -253,15 +260,17 @@ fn a_long_divergence_is_repaired_in_one_question_per_term() {
 #[test]
 fn commit_does_not_move_over_an_unverified_suffix() {
     let configuration = Configuration::new((1..=3).map(replica)).unwrap();
-    let restored =
-        Restored { hard_state: HardState { term: Term::new(2), vote: None }, log: log_of(&[1, 1, 1, 1]) };
+    let restored = Restored {
+        hard_state: HardState { term: Term::new(2), vote: None },
+        log: log_of(&[1, 1, 1, 1]),
+        ..Restored::default()
+    };
     let mut raft = Raft::new(replica(1), configuration, Options::default(), restored, 1, Time::ZERO);
     let heartbeat = |prev| {
         Message::Append(AppendRequest {
             term: Term::new(2),
-            prev,
-            runs: vec![],
-            last: prev.index,
+            entries: TermRuns::empty(prev),
+            memberships: vec![],
             commit: index(4),
             round: 1,
         })
@@ -282,9 +291,9 @@ fn a_late_short_append_cuts_nothing() {
     let last = c.raft(follower).log().last_index();
     let late = AppendRequest {
         term,
-        prev: id(1, term.as_u64()),
-        runs: vec![TermRun { term, first: index(2) }],
-        last: index(3),
+        entries: TermRuns::new(id(1, term.as_u64()), vec![TermRun { term, first: index(2) }], index(3))
+            .unwrap(),
+        memberships: vec![],
         commit: index(1),
         round: 1,
     };
@@ -302,9 +311,8 @@ fn a_write_report_about_overwritten_entries_counts_for_nothing() {
         let runs = vec![TermRun { term: Term::new(term), first: index(first) }];
         Message::Append(AppendRequest {
             term: Term::new(term),
-            prev,
-            runs,
-            last: index(last),
+            entries: TermRuns::new(prev, runs, index(last)).unwrap(),
+            memberships: vec![],
             commit: index(0),
             round: 1,
         })
@@ -314,7 +322,7 @@ fn a_write_report_about_overwritten_entries_counts_for_nothing() {
     let mut tokens = vec![];
     while let Some(effect) = raft.poll_effect() {
         if let raft_core::Effect::Persist(p) = effect {
-            tokens.push((p.token, p.append.is_some()));
+            tokens.push((p.token, matches!(p.log, LogChange::Append { .. })));
         }
     }
     let first_append = tokens.iter().find(|(_, append)| *append).unwrap().0;
@@ -413,8 +421,16 @@ fn a_voter_with_another_disk_is_not_counted() {
     let now = c.now;
     let mut wiped = replica(3);
     wiped.disk = raft_core::DiskId::new(0xdead);
-    c.raft(2).receive(now, wiped, Message::Vote(Vote { term: Term::new(4), last: id(9, 3) }));
+    c.raft(2).receive(now, wiped, Message::Vote(Vote { term: Term::new(4), last: id(0, 0) }));
     assert_eq!(c.raft(2).hard_state(), HardState::default());
+    c.isolate(2);
+    c.run(Duration::from_secs(2));
+    let term = c.raft(2).hard_state().term;
+    for attempt in 1..9 {
+        let yes = PreVoteReply { term, attempt, granted: true };
+        c.raft(2).receive(now, wiped, Message::PreVoteReply(yes));
+    }
+    assert_eq!(c.raft(2).soft_state().role, RoleKind::PreCandidate);
 }
 
 #[test]
@@ -423,9 +439,8 @@ fn a_second_leader_in_one_term_fences_the_group_and_says_which_law() {
     let now = c.now;
     let heartbeat = Message::Append(AppendRequest {
         term: Term::new(1),
-        prev: id(0, 0),
-        runs: vec![],
-        last: index(0),
+        entries: TermRuns::empty(id(0, 0)),
+        memberships: vec![],
         commit: index(0),
         round: 1,
     });
@@ -448,9 +463,9 @@ fn a_leader_that_would_overwrite_a_committed_entry_is_refused_and_the_group_fenc
     let before = c.raft(follower).log().clone();
     let evil = Message::Append(AppendRequest {
         term: Term::new(9),
-        prev: id(0, 0),
-        runs: vec![TermRun { term: Term::new(9), first: index(1) }],
-        last: index(1),
+        entries: TermRuns::new(id(0, 0), vec![TermRun { term: Term::new(9), first: index(1) }], index(1))
+            .unwrap(),
+        memberships: vec![],
         commit: index(0),
         round: 1,
     });

@@ -472,7 +472,7 @@ fn decode_append(
     rows: &[Row],
     mut payload: Bytes,
 ) -> Result<Vec<Entry>, DecodeError> {
-    let shape = request.entries()?;
+    let shape = &request.entries;
     if shape.len() != rows.len() as u64 {
         return Err(DecodeError::EntryCount { declared: shape.len(), found: rows.len() });
     }
@@ -503,8 +503,9 @@ fn decode_append(
 
 /// The ids of the entries that a valid append speaks of, in order.
 fn ids(request: &AppendRequest) -> impl Iterator<Item = LogId> {
-    request.runs.iter().enumerate().flat_map(|(at, run)| {
-        let end = request.runs.get(at + 1).map_or(request.last, |next| next.first.prev());
+    let (runs, last) = (request.entries.runs(), request.entries.last_index());
+    runs.iter().enumerate().flat_map(move |(at, run)| {
+        let end = runs.get(at + 1).map_or(last, |next| next.first.prev());
         (run.first.as_u64()..=end.as_u64()).map(|index| LogId::new(run.term, LogIndex::new(index)))
     })
 }
@@ -564,9 +565,8 @@ mod tests {
             }
             let message = Message::Append(AppendRequest {
                 term: Term::new(term),
-                prev,
-                runs: shape.runs().to_vec(),
-                last: shape.last_index(),
+                entries: shape,
+                memberships: Vec::new(),
                 commit,
                 round,
             });
@@ -666,9 +666,8 @@ mod tests {
         shape.append(Term::new(2), 1);
         Message::Append(AppendRequest {
             term: Term::new(2),
-            prev,
-            runs: shape.runs().to_vec(),
-            last: shape.last_index(),
+            entries: shape,
+            memberships: Vec::new(),
             commit: LogIndex::ZERO,
             round: 0,
         })

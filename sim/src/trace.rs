@@ -78,9 +78,9 @@ pub(crate) fn fingerprint(frame: &Frame) -> u64 {
                 Message::Append(m) => of(&[
                     9,
                     term,
-                    m.prev.term.as_u64(),
-                    m.prev.index.as_u64(),
-                    m.last.as_u64(),
+                    m.entries.before().term.as_u64(),
+                    m.entries.before().index.as_u64(),
+                    m.entries.last_index().as_u64(),
                     m.commit.as_u64(),
                     m.round,
                 ]),
@@ -92,6 +92,7 @@ pub(crate) fn fingerprint(frame: &Frame) -> u64 {
                 },
                 Message::ReadIndex(m) => of(&[12, term, m.read]),
                 Message::ReadIndexReply(m) => of(&[13, term, m.read, m.index.map_or(0, |i| i.as_u64() + 1)]),
+                rare => fold(14, hash_bytes(term, format!("{rare:?}").as_bytes())),
             };
             entries.iter().fold(message, |hash, entry| {
                 let id = fold(entry.id.term.as_u64(), entry.id.index.as_u64());
@@ -127,7 +128,10 @@ pub(crate) fn describe(frame: &Frame) -> String {
                     write!(
                         out,
                         "append t{term} {}..{} ({n}) commit {} r{}",
-                        m.prev, m.last, m.commit, m.round
+                        m.entries.before(),
+                        m.entries.last_index(),
+                        m.commit,
+                        m.round
                     )
                 }
                 Message::AppendReply(m) => match m.outcome {
@@ -140,6 +144,7 @@ pub(crate) fn describe(frame: &Frame) -> String {
                 },
                 Message::ReadIndex(m) => write!(out, "read? t{term} #{}", m.read),
                 Message::ReadIndexReply(m) => write!(out, "read t{term} #{} {:?}", m.read, m.index),
+                rare => write!(out, "{rare:?}"),
             }
         }
     };

@@ -9,20 +9,30 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use raft_core::{
-    Configuration, DiskId, Effect, LogId, LogIndex, Message, NodeId, Options, PersistToken, Raft, ReadId,
-    ReplicaId, Restored, RoleKind, Term, TermRuns, Time,
+    Configuration, Content, DiskId, Effect, LogChange, LogId, LogIndex, Membership, Message, NodeId, Options,
+    Persist, PersistToken, Raft, ReadId, ReplicaId, Restored, RoleKind, Term, TermRuns, Time,
 };
 
 pub(crate) struct Replica {
     pub(crate) raft: Raft,
     /// What an fsync has reached: term, vote and log, in the order the core asked for them.
     pub(crate) disk: Restored,
-    /// Writes asked for and not yet done.
-    pub(crate) writes: VecDeque<raft_core::Persist>,
+    /// Writes asked for and not yet done, and the memberships among the entries of each.
+    pub(crate) writes: VecDeque<(Persist, Vec<(LogIndex, Membership)>)>,
+    /// In force at the start of the log on disk.
+    pub(crate) base: Membership,
     pub(crate) committed: LogIndex,
     pub(crate) ready: Vec<(ReadId, LogIndex)>,
     pub(crate) failed: Vec<ReadId>,
     pub(crate) faults: Vec<raft_core::Law>,
+    /// Where the membership in force stands, and the last one that is committed.
+    pub(crate) active: LogIndex,
+    pub(crate) settled: LogIndex,
+    /// Snapshots asked for, and the one to be installed.
+    pub(crate) needed: Vec<(NodeId, LogIndex)>,
+    pub(crate) installing: Option<raft_core::Snapshot>,
+    pub(crate) aborted: Vec<NodeId>,
+    pub(crate) withdrawn: Vec<Term>,
     pub(crate) is_up: bool,
 }
 
@@ -36,6 +46,7 @@ pub(crate) struct Cluster {
     pub(crate) slow_disks: Vec<u64>,
     leaders: BTreeMap<Term, NodeId>,
     voters: Vec<ReplicaId>,
+    pub(crate) options: Options,
     seed: u64,
 }
 
@@ -66,39 +77,44 @@ impl Cluster {
             slow_disks: Vec::new(),
             leaders: BTreeMap::new(),
             voters: (1..=voters).map(replica).collect(),
+            options: Options::default(),
             seed,
         };
         for node in 1..=voters {
-            cluster.open(node, Restored::default());
+            let genesis = Configuration::new(cluster.voters.iter().copied()).unwrap();
+            cluster.open(node, genesis.into(), Restored::default());
         }
         cluster
     }
 
     /// A standing learner beside the voters, admitted by all of them.
     pub(crate) fn add_learner(&mut self, node: u64) {
-        let raft = self.core(node, Configuration::none(), Restored::default());
-        self.replicas.insert(node, Replica::new(raft, Restored::default()));
+        self.add_blank(node);
         let now = self.now;
         for voter in self.voters.clone() {
             self.replicas.get_mut(&voter.node.as_u64()).unwrap().raft.admit_learner(now, replica(node));
         }
     }
 
-    fn core(&self, node: u64, configuration: Configuration, restored: Restored) -> Raft {
+    /// A replica that holds nothing and waits to be added.
+    pub(crate) fn add_blank(&mut self, node: u64) {
+        self.open(node, Membership::none(), Restored::default());
+    }
+
+    fn core(&self, node: u64, membership: Membership, restored: Restored) -> Raft {
         Raft::new(
             replica(node),
-            configuration,
-            Options::default(),
+            membership,
+            self.options.clone(),
             restored,
             self.seed ^ (node << 32),
             self.now,
         )
     }
 
-    fn open(&mut self, node: u64, disk: Restored) {
-        let configuration = Configuration::new(self.voters.iter().copied()).unwrap();
-        let raft = self.core(node, configuration, disk.clone());
-        self.replicas.insert(node, Replica::new(raft, disk));
+    pub(crate) fn open(&mut self, node: u64, base: Membership, disk: Restored) {
+        let raft = self.core(node, base.clone(), disk.clone());
+        self.replicas.insert(node, Replica::new(raft, base, disk));
     }
 
     /// The process dies: what was not written is gone.
@@ -115,8 +131,8 @@ impl Cluster {
     }
 
     pub(crate) fn restart(&mut self, node: u64) {
-        let disk = self.at(node).disk.clone();
-        self.open(node, disk);
+        let (base, disk) = (self.at(node).base.clone(), self.at(node).disk.clone());
+        self.open(node, base, disk);
     }
 
     pub(crate) fn at(&mut self, node: u64) -> &mut Replica {
@@ -157,7 +173,16 @@ impl Cluster {
             let mut leads = None;
             while let Some(effect) = replica.raft.poll_effect() {
                 match effect {
-                    Effect::Persist(persist) => replica.writes.push_back(persist),
+                    Effect::Persist(persist) => {
+                        let memberships = match &persist.log {
+                            LogChange::Append { entries, .. } => {
+                                let (after, last) = (entries.before().index, entries.last_index());
+                                replica.raft.memberships_between(after, last).to_vec()
+                            }
+                            _ => Vec::new(),
+                        };
+                        replica.writes.push_back((persist, memberships));
+                    }
                     Effect::Send { to, message } => self.wire.push_back((node, to.as_u64(), message)),
                     Effect::Commit { index } => {
                         assert!(index > replica.committed, "commit never falls");
@@ -167,6 +192,12 @@ impl Cluster {
                     Effect::ReadFailed { read, .. } => replica.failed.push(read),
                     Effect::RoleChanged(state) if state.role == RoleKind::Leader => leads = Some(state.term),
                     Effect::RoleChanged(_) | Effect::Truncated { .. } => {}
+                    Effect::MembershipActive { index } => replica.active = index,
+                    Effect::MembershipCommitted { index } => replica.settled = index,
+                    Effect::NeedSnapshot { peer, at_least } => replica.needed.push((peer, at_least)),
+                    Effect::InstallSnapshot { snapshot, .. } => replica.installing = Some(snapshot),
+                    Effect::TransferAborted { to } => replica.aborted.push(to),
+                    Effect::Withdraw { term } => replica.withdrawn.push(term),
                     Effect::Fault { law } => replica.faults.push(law),
                 }
             }
@@ -269,26 +300,56 @@ impl Cluster {
 }
 
 impl Replica {
-    fn new(raft: Raft, disk: Restored) -> Self {
+    fn new(raft: Raft, base: Membership, disk: Restored) -> Self {
         let committed = disk.log.before().index;
         let writes = VecDeque::new();
-        Self { raft, disk, writes, committed, ready: vec![], failed: vec![], faults: vec![], is_up: true }
+        Self {
+            raft,
+            disk,
+            writes,
+            base,
+            committed,
+            ready: vec![],
+            failed: vec![],
+            faults: vec![],
+            active: LogIndex::ZERO,
+            settled: LogIndex::ZERO,
+            needed: vec![],
+            installing: None,
+            aborted: vec![],
+            withdrawn: vec![],
+            is_up: true,
+        }
     }
 
     /// Puts all queued writes on the disk. Returns the last token.
     fn write_all(&mut self) -> PersistToken {
         let mut last = None;
-        while let Some(write) = self.writes.pop_front() {
+        while let Some((write, memberships)) = self.writes.pop_front() {
             if let Some(hard_state) = write.hard_state {
                 assert!(hard_state.term >= self.disk.hard_state.term, "terms on disk never fall");
                 self.disk.hard_state = hard_state;
             }
-            if let Some(after) = write.truncate {
-                self.disk.log.truncate(after);
-            }
-            if let Some(append) = write.append {
-                assert_eq!(append.before(), self.disk.log.last_id(), "appends follow the log on disk");
-                self.disk.log.extend(&append);
+            match write.log {
+                LogChange::Unchanged => {}
+                LogChange::Append { cut, entries, content } => {
+                    if let Some(after) = cut {
+                        self.disk.log.truncate(after);
+                        self.disk.memberships.retain(|(index, _)| *index <= after);
+                    }
+                    assert_eq!(entries.before(), self.disk.log.last_id(), "appends follow the log on disk");
+                    self.disk.log.extend(&entries);
+                    if let Content::Membership(membership) = content {
+                        self.disk.memberships.push((entries.last_index(), membership));
+                    } else {
+                        self.disk.memberships.extend(memberships);
+                    }
+                }
+                LogChange::Restart { after } => {
+                    self.disk.log = TermRuns::empty(after);
+                    self.disk.memberships.clear();
+                    self.base = self.raft.membership_at(after.index).unwrap().clone();
+                }
             }
             last = Some(write.token);
         }

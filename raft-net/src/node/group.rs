@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use raft_core::{
-    Effect, GroupId, Law, LogId, LogIndex, NodeId, Persist, Raft, ReadId, ReplicaId, RoleKind, SoftState,
-    Term, Time,
+    Effect, GroupId, Law, LogChange, LogId, LogIndex, NodeId, Persist, Raft, ReadId, ReplicaId, RoleKind,
+    SoftState, Term, Time,
 };
 use raft_wal::{Batch, Entry, EntryKind, Wal};
 
@@ -165,6 +165,12 @@ impl Group {
                 }
                 Effect::RoleChanged(state) => self.role_changed(host, state),
                 Effect::Truncated { after } => self.proposals_lost(host, after),
+                Effect::MembershipActive { .. }
+                | Effect::MembershipCommitted { .. }
+                | Effect::NeedSnapshot { .. }
+                | Effect::InstallSnapshot { .. }
+                | Effect::TransferAborted { .. }
+                | Effect::Withdraw { .. } => {}
                 Effect::Fault { law } => {
                     tracing::error!(group = %self.id, %law, "a law of Raft is broken; the group is fenced");
                     self.is_changed = true;
@@ -178,11 +184,11 @@ impl Group {
         if let Some(hard_state) = persist.hard_state {
             host.batch.hard_state(self.id, hard_state);
         }
-        if let Some(after) = persist.truncate {
-            host.batch.truncate(self.id, after);
-        }
-        if let Some(range) = persist.append {
-            if persist.noop {
+        if let LogChange::Append { cut, entries: range, content } = persist.log {
+            if let Some(after) = cut {
+                host.batch.truncate(self.id, after);
+            }
+            if content == raft_core::Content::Noop {
                 let entry = Entry { id: range.last_id(), kind: EntryKind::Noop, payload: Bytes::new() };
                 self.append(host, entry);
             } else {
@@ -408,7 +414,7 @@ impl Group {
     /// Whether exactly this replica is the one a message claims to come from: a voter of the group must come with
     /// the disk that the configuration names.
     pub(crate) fn is_genuine(&self, replica: ReplicaId) -> bool {
-        self.core.configuration().voter_on(replica.node).is_none_or(|voter| voter == replica)
+        self.core.membership().voters().voter_on(replica.node).is_none_or(|voter| voter == replica)
     }
 }
 

@@ -219,7 +219,8 @@ impl Node {
                 return Err(OpenGroupError::OtherGenesis { group: id });
             }
             (Some(state), _) => {
-                let restored = Restored { hard_state: state.hard_state, log: state.runs.clone() };
+                let log = state.runs.clone();
+                let restored = Restored { hard_state: state.hard_state, log, ..Restored::default() };
                 (state.genesis.clone(), restored)
             }
             (None, Some(_)) if self.wal.contains(id) || spec.note.len() > MAX_NOTE_BYTES => {

@@ -1,0 +1,97 @@
+//! A log in doubt: its disk shows that it went on, perhaps acknowledged, and can no longer say how.
+//!
+//! Such a replica does not campaign, and gives its vote to no log that ends before the doubtful extent: what it may have
+//! acknowledged may be committed by its word. It is whole again when a leader has rewritten the extent, durably; or when
+//! so many voters have never held the extent that no quorum can have (a *nack quorum*). A nack is given in a term after
+//! that of the extent and is durable with it, so that no leader of the extent's term can make it untrue afterwards.
+
+use alloc::vec::Vec;
+
+use crate::id::{LogId, NodeId, ReplicaId, Time};
+use crate::message::{DoubtQuery, DoubtReply, Message};
+use crate::raft::Raft;
+use crate::role::Role;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Doubt {
+    /// The last entry that may have been acknowledged.
+    pub(crate) extent: LogId,
+    /// Who never held it, and never will.
+    pub(crate) nacks: Vec<ReplicaId>,
+}
+
+impl Doubt {
+    pub(crate) fn new(extent: LogId) -> Self {
+        Self { extent, nacks: Vec::new() }
+    }
+}
+
+impl Raft {
+    /// No leader is heard: asks the voters whether the extent can matter at all.
+    pub(crate) fn ask_about_doubt(&mut self, now: Time) {
+        let Some(extent) = self.doubt.as_ref().map(|doubt| doubt.extent) else { return };
+        if self.hard_state.term <= extent.term {
+            self.become_follower(now, extent.term.next(), None);
+        }
+        let at = self.election_deadline(now);
+        if let Role::Follower(follower) = &mut self.role {
+            follower.campaign_at = at;
+        }
+        let query = DoubtQuery { term: self.hard_state.term, extent };
+        let me = self.me.node;
+        let others: Vec<NodeId> = self.membership().replicas().map(|r| r.node).filter(|n| *n != me).collect();
+        for to in others {
+            self.send(to, Message::Doubt(query));
+        }
+    }
+
+    pub(crate) fn on_doubt(&mut self, now: Time, from: ReplicaId, m: DoubtQuery) {
+        if !self.membership().is_voter(from) || m.term <= m.extent.term || self.has_leader(now) {
+            return;
+        }
+        if m.term > self.hard_state.term {
+            self.become_follower(now, m.term, None);
+        }
+        let is_gone = m.extent.index <= self.log.before().index;
+        let holds = self.doubt.is_some() || is_gone || self.log.contains(m.extent);
+        let reply = DoubtReply { term: self.hard_state.term, extent: m.extent, holds };
+        self.send(from.node, Message::DoubtReply(reply));
+    }
+
+    pub(crate) fn on_doubt_reply(&mut self, now: Time, from: ReplicaId, m: DoubtReply) {
+        if !self.membership().is_voter(from) {
+            return;
+        }
+        if m.term > self.hard_state.term {
+            self.become_follower(now, m.term, None);
+        }
+        let Some(doubt) = &mut self.doubt else { return };
+        if m.holds || m.extent != doubt.extent || m.term <= m.extent.term || doubt.nacks.contains(&from) {
+            return;
+        }
+        doubt.nacks.push(from);
+        let nacks = &doubt.nacks;
+        if !self.memberships.latest().is_quorum(|voter| !nacks.contains(&voter)) {
+            self.doubt = None;
+        }
+    }
+
+    /// What is durable and agrees with a leader reaches the extent: the log is whole.
+    pub(crate) fn settle_doubt(&mut self) {
+        if let Some(doubt) = &self.doubt
+            && let Role::Follower(follower) = &self.role
+        {
+            let index = follower.verified.min(self.durability.durable());
+            let whole = self.log.term_at(index).map(|term| LogId::new(term, index));
+            if whole >= Some(doubt.extent) {
+                self.doubt = None;
+            }
+        }
+    }
+
+    /// The last entry that a log must reach to get this replica's vote.
+    pub(crate) fn vote_bound(&self) -> LogId {
+        let last = self.log.last_id();
+        self.doubt.as_ref().map_or(last, |doubt| last.max(doubt.extent))
+    }
+}
