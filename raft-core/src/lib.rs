@@ -102,6 +102,7 @@ mod progress;
 mod raft;
 mod reads;
 mod reconfigure;
+mod replica;
 mod rng;
 mod role;
 mod runs;
@@ -126,6 +127,7 @@ pub use message::{
 pub use options::{Options, OptionsError};
 pub use raft::{ProposeError, Proposed, Raft, ReadError, Restored};
 pub use reconfigure::ChangeError;
+pub use replica::{Entry, Envelope, Event, Payload, Replica};
 pub use runs::{RunsError, TermRun, TermRuns};
 pub use snapshot::OfferError;
 pub use transfer::TransferError;

@@ -604,6 +604,18 @@ mod size {
     fn show() {
         extern crate std;
         use core::mem::size_of;
-        std::eprintln!("raft {} role {} follower {} effect {} message {} membership {} runs {} durability {} stack {} progress {}", size_of::<super::Raft>(), size_of::<super::Role>(), size_of::<super::Follower>(), size_of::<super::Effect>(), size_of::<super::Message>(), size_of::<super::Membership>(), size_of::<super::TermRuns>(), size_of::<super::Durability>(), size_of::<super::MembershipStack>(), size_of::<crate::progress::Progress>());
+        std::eprintln!(
+            "raft {} role {} follower {} effect {} message {} membership {} runs {} durability {} stack {} progress {}",
+            size_of::<super::Raft>(),
+            size_of::<super::Role>(),
+            size_of::<super::Follower>(),
+            size_of::<super::Effect>(),
+            size_of::<super::Message>(),
+            size_of::<super::Membership>(),
+            size_of::<super::TermRuns>(),
+            size_of::<super::Durability>(),
+            size_of::<super::MembershipStack>(),
+            size_of::<crate::progress::Progress>()
+        );
     }
 }
