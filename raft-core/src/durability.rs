@@ -5,6 +5,7 @@
 //! index, and falls at once when the log is cut, so that a late report about overwritten entries counts for
 //! nothing (the ABA of a stale write acknowledgement).
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use crate::effect::PersistToken;
@@ -19,11 +20,17 @@ pub(crate) struct Durability {
     reported: u64,
     /// The write that holds the current term and vote.
     hard_state: u64,
-    /// Writes on their way, with what each leaves of the log that later ones did not cut.
-    pending: VecDeque<(u64, LogIndex)>,
     /// The log's entries up to here, inclusive, are on disk.
     durable: LogIndex,
-    /// Messages that wait for `hard_state`.
+    /// What an idle replica has none of.
+    busy: Option<Box<Busy>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Busy {
+    /// Writes on their way, with what each leaves of the log that later ones did not cut.
+    pending: VecDeque<(u64, LogIndex)>,
+    /// Messages that wait for the write that holds term and vote.
     held: VecDeque<(NodeId, Message)>,
 }
 
@@ -49,14 +56,14 @@ impl Durability {
         if with_hard_state {
             self.hard_state = self.issued;
         }
-        self.pending.push_back((self.issued, last));
+        self.busy.get_or_insert_default().pending.push_back((self.issued, last));
         PersistToken { sequence: self.issued, term, last }
     }
 
     /// The log was cut after `after`: whatever is on disk beyond it is no longer ours.
     pub(crate) fn cut(&mut self, after: LogIndex) {
         self.durable = self.durable.min(after);
-        for (_, last) in &mut self.pending {
+        for (_, last) in self.busy.iter_mut().flat_map(|busy| &mut busy.pending) {
             *last = (*last).min(after);
         }
     }
@@ -69,7 +76,7 @@ impl Durability {
 
     /// The write handed out last has grown to `last`, before anybody saw it.
     pub(crate) fn grow_last(&mut self, term: Term, last: LogIndex) -> PersistToken {
-        if let Some(write) = self.pending.back_mut() {
+        if let Some(write) = self.busy.as_mut().and_then(|busy| busy.pending.back_mut()) {
             write.1 = last;
         }
         PersistToken { sequence: self.issued, term, last }
@@ -80,16 +87,16 @@ impl Durability {
         use core::hash::Hash;
         self.durable.hash(hasher);
         self.hard_state.saturating_sub(self.reported).hash(hasher);
-        for (number, last) in &self.pending {
+        let Some(busy) = &self.busy else { return };
+        for (number, last) in &busy.pending {
             (number - self.reported, last).hash(hasher);
         }
-        self.held.hash(hasher);
+        busy.held.hash(hasher);
     }
 
     /// Gives back memory that an idle group does not need.
     pub(crate) fn shrink(&mut self) {
-        self.pending.shrink_to_fit();
-        self.held.shrink_to_fit();
+        self.busy.take_if(|busy| busy.pending.is_empty() && busy.held.is_empty());
     }
 
     /// All writes up to the token are on disk. `false` when no such write was handed out.
@@ -98,12 +105,13 @@ impl Durability {
             return false;
         }
         self.reported = self.reported.max(token.sequence);
-        while let Some(&(sequence, last)) = self.pending.front() {
+        let Some(busy) = &mut self.busy else { return true };
+        while let Some(&(sequence, last)) = busy.pending.front() {
             if sequence > self.reported {
                 break;
             }
             self.durable = self.durable.max(last);
-            self.pending.pop_front();
+            busy.pending.pop_front();
         }
         true
     }
@@ -112,17 +120,23 @@ impl Durability {
     /// place, so that a slow disk cannot make them pile up.
     pub(crate) fn hold(&mut self, to: NodeId, message: Message) {
         let kind = core::mem::discriminant(&message);
-        self.held.retain(|(node, held)| *node != to || core::mem::discriminant(held) != kind);
-        self.held.push_back((to, message));
+        let held = &mut self.busy.get_or_insert_default().held;
+        held.retain(|(node, other)| *node != to || core::mem::discriminant(other) != kind);
+        held.push_back((to, message));
     }
 
     /// The next message that needs to wait no longer.
     pub(crate) fn release(&mut self) -> Option<(NodeId, Message)> {
-        if self.hard_state_is_durable() { self.held.pop_front() } else { None }
+        if !self.hard_state_is_durable() {
+            return None;
+        }
+        self.busy.as_mut().and_then(|busy| busy.held.pop_front())
     }
 
     /// The term moved on: what was said in the old one is not said any more.
     pub(crate) fn forget_held(&mut self) {
-        self.held.clear();
+        if let Some(busy) = &mut self.busy {
+            busy.held.clear();
+        }
     }
 }

@@ -30,13 +30,14 @@ impl Raft {
             candidate.retry_at = retry_at;
             return;
         }
+        let before = self.soft_state();
         self.leave_role();
         self.attempts += 1;
         let interval = self.options.heartbeat_interval;
         let retry_at = now.after(interval).after(jitter(&mut self.rng, interval * 2));
         self.role =
             Role::PreCandidate(PreCandidate { attempt: self.attempts, granted: Vec::new(), retry_at });
-        self.announce();
+        self.announce(before);
         let question =
             PreVote { term: self.hard_state.term, last: self.log.last_id(), attempt: self.attempts };
         self.ask_voters(Message::PreVote(question));
@@ -53,7 +54,7 @@ impl Raft {
     pub(crate) fn has_leader(&self, now: Time) -> bool {
         match &self.role {
             Role::Leader(_) => true,
-            Role::Follower(f) => f.heard.is_some_and(|at| now.since(at) < self.options.election_timeout),
+            Role::Follower(f) => f.heard.is_some_and(|(_, at)| now.since(at) < self.options.election_timeout),
             _ => false,
         }
     }
@@ -108,12 +109,13 @@ impl Raft {
         if term == self.hard_state.term {
             return; // The last term there is. Reached only by a peer that lies about its term.
         }
+        let before = self.soft_state();
         self.leave_role();
         self.set_hard_state(HardState { term, vote: Some(self.me) });
         self.lost_elections = self.lost_elections.saturating_add(1);
         let retry_at = self.candidate_deadline(now);
         self.role = Role::Candidate(Candidate { granted: Vec::new(), retry_at });
-        self.announce();
+        self.announce(before);
         self.ask_voters(Message::Vote(Vote { term, last: self.log.last_id() }));
         self.count_votes(now);
     }

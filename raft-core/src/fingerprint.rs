@@ -28,8 +28,8 @@ pub(crate) fn of<H: Hasher>(raft: &Raft, now: Time, hasher: &mut H) {
     raft.role.kind().hash(hasher);
     match &raft.role {
         Role::Follower(f) => {
-            (f.leader, f.is_asleep, f.verified, f.round, &f.reads).hash(hasher);
-            f.heard.is_some_and(|at| now.since(at) < timeout).hash(hasher);
+            (f.leader(), f.is_asleep, f.verified, f.round, &f.reads).hash(hasher);
+            f.heard.is_some_and(|(_, at)| now.since(at) < timeout).hash(hasher);
         }
         Role::PreCandidate(pre) => (pre.attempt, &pre.granted).hash(hasher),
         Role::Candidate(candidate) => candidate.granted.hash(hasher),

@@ -55,7 +55,7 @@ impl Raft {
                 self.broken(Law::OneLeaderPerTerm);
                 return false;
             }
-            Role::Follower(f) if term == self.hard_state.term => f.leader,
+            Role::Follower(f) if term == self.hard_state.term => f.leader(),
             _ => None,
         };
         match known {
@@ -68,7 +68,7 @@ impl Raft {
         }
         let campaign_at = self.election_deadline(now);
         if let Role::Follower(follower) = &mut self.role {
-            follower.heard = Some(now);
+            follower.heard = Some((from, now));
             follower.campaign_at = campaign_at;
             follower.is_asleep = false;
             follower.round = follower.round.max(round);
@@ -131,7 +131,7 @@ impl Raft {
 
     pub(crate) fn reply(&mut self, outcome: AppendOutcome) {
         if let Role::Follower(follower) = &self.role
-            && let Some(leader) = follower.leader
+            && let Some(leader) = follower.leader()
         {
             let reply = AppendReply { term: self.hard_state.term, round: follower.round, outcome };
             self.send(leader.node, Message::AppendReply(reply));

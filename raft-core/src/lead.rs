@@ -20,7 +20,7 @@ const MAX_APPEND_ENTRIES: u64 = 4_096;
 
 impl Raft {
     pub(crate) fn become_leader(&mut self, now: Time) {
-        let next = self.log.last_index().next();
+        let (before, next) = (self.soft_state(), self.log.last_index().next());
         self.role = Role::Leader(Box::new(Leader {
             peers: BTreeMap::new(),
             opened: next,
@@ -35,7 +35,7 @@ impl Raft {
         }));
         self.sync_peers(now);
         self.lost_elections = 0;
-        self.announce();
+        self.announce(before);
         self.append_own(1, Content::Noop);
     }
 

@@ -4,7 +4,11 @@
 //! writes and requests go in; [`Effect`]s come out. It owns no thread, file, socket or clock, calls no trait of
 //! yours, and never sees a payload: it knows the log as *term runs* ([`TermRuns`]: which term begins at which
 //! index) and hands out ranges of indexes; the bytes are the host's to move. That keeps disk reads out of the state
-//! machine, makes a replica cost hundreds of bytes, and lets bytes go from socket to log to peer without a copy.
+//! machine, makes an idle replica cost about 500 bytes, and lets bytes go from socket to log to peer without a copy.
+//!
+//! To try Raft before embedding it, take [`Replica`]: the same core with a log in memory, for any command type. The
+//! example `three_replicas` is a group of three in about fifty lines, `replace_a_replica` goes through a snapshot, a
+//! change of membership and a transfer of leadership.
 //!
 //! # The contract
 //!
@@ -16,20 +20,40 @@
 //! 2. **Send at will.** Every [`Effect::Send`] may leave at once: what depends on a write is held back inside.
 //!    Messages may be lost, delayed, doubled and reordered, but not altered.
 //! 3. **Authenticate.** The `from` of [`Raft::receive`] is the node and the disk that really sent the message.
-//! 4. **Keep bytes and ranges together.** Store the payloads of exactly the entries that [`Persist::append`]
-//!    names; send exactly those that the closure of [`Raft::poll_append`] was shown, after checking their terms.
+//! 4. **Keep bytes and ranges together.** Store the payloads of exactly the entries that [`LogChange::Append`] names;
+//!    send exactly those that the closure of [`Raft::poll_append`] was shown, after checking their terms; hand in the
+//!    memberships that stand among the entries with [`AppendRequest::memberships`].
 //! 5. **Apply in order**, up to [`Effect::Commit`] and not beyond, each entry once.
 //! 6. **Restore the truth.** Open with [`Restored`] read from disk: everything reported persisted, and of the rest
-//!    only what has been made durable by then.
+//!    only what has been made durable by then. What may have been acknowledged and cannot be read is
+//!    [`Restored::doubt`]; an empty disk has another [`DiskId`] and no membership.
 //! 7. **One clock.** Pass monotonic times, and call [`Raft::tick`] when [`Raft::next_deadline`] has come.
 //! 8. **Report lost connections** with [`Raft::peer_unreachable`]: it makes failover fast, and it is what resends
 //!    appends that were lost with the connection.
-//! 9. **Stop on a failed write.** A write that fails must end the process; it is never retried.
+//! 9. **Stop on a failed write.** A write that fails must end the process; it is never retried. A slow or full disk is
+//!    reported with [`Raft::storage_health`].
+//! 10. **Snapshots are yours.** Answer [`Effect::NeedSnapshot`] with [`Raft::offer_snapshot`] and
+//!     [`Effect::InstallSnapshot`] with [`Raft::snapshot_installed`] or [`Raft::snapshot_failed`]; drop the front of the log
+//!     when you like, within [`Raft::compaction_limit`], and say so with [`Raft::compacted`].
+//! 11. **Sleep is optional.** A host that tells [`Raft::node_liveness`] of every node gets groups that cost nothing while
+//!     they are idle. It must then tell of every silence and every new life of a node, and repeat
+//!     [`Effect::Withdraw`] to all nodes of the group until they confirm it, or end.
 //!
 //! In return: one leader per term, logs that match, nothing committed is ever lost or altered, every read that is
 //! confirmed sees all that was committed before it was asked (Raft figure 3, thesis §6.4). Nothing a peer says
 //! can panic a replica: messages that make no sense are dropped, and one that would break a law fences the group
-//! ([`Effect::Fault`]), which then emits nothing more.
+//! ([`Effect::Fault`]), which then emits nothing more. Every request ends in one typed outcome.
+//!
+//! # What stands where
+//!
+//! | you want to | call | source |
+//! |---|---|---|
+//! | append commands | [`Raft::propose`] | Raft §5.3 |
+//! | read the latest | [`Raft::read`], on any member | thesis §6.4 |
+//! | change who votes | [`Raft::propose_membership`]: joint consensus, learners that are promoted by themselves | Raft §6, thesis §4.2.1 |
+//! | hand leadership over | [`Raft::transfer_leadership`] | thesis §3.10 |
+//! | feed a reader that never votes | [`Raft::admit_learner`] | |
+//! | keep the log short | [`Raft::compacted`], [`Raft::offer_snapshot`] | Raft §7 |
 //!
 //! # Roles
 //!
@@ -74,14 +98,11 @@
 //! assert_eq!(drain(&mut raft), proposed.last);
 //! ```
 //!
-//! # What it does not do yet
-//!
-//! Membership changes, promotable learners, snapshots and compaction, leadership transfer, opening with a log in
-//! doubt, and sleeping groups. The interface has room for each.
-//!
 //! # Features
 //!
-//! - `serde`: `Serialize` and `Deserialize` for ids, messages, configurations and hard state.
+//! - `serde`: `Serialize` and `Deserialize` for ids, messages, memberships and hard state. What is read is checked.
+//!
+//! `no_std` with `alloc`; no unsafe code; no dependency without `serde`.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -7,6 +7,7 @@
 //! in a configuration or among the learners, no learner is a voter.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::id::{LogIndex, NodeId, ReplicaId};
@@ -63,9 +64,10 @@ impl core::error::Error for ConfigurationError {}
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "ConfigurationParts", into = "ConfigurationParts"))]
 pub struct Configuration {
-    voters: Vec<ReplicaId>,
-    /// Who campaigns first in a fresh group, so that leaders are spread without an election race.
-    first: Option<NodeId>,
+    /// Shared by all clones: the groups of a node lie on few different sets of replicas.
+    voters: Arc<[ReplicaId]>,
+    /// Who campaigns first in a fresh group, so that leaders are spread without an election race: its place in the list.
+    first: u8,
 }
 
 impl Configuration {
@@ -83,8 +85,8 @@ impl Configuration {
         if let Some(pair) = voters.windows(2).find(|pair| pair[0].node == pair[1].node) {
             return Err(ConfigurationError::Repeated(pair[0].node));
         }
-        voters.shrink_to_fit();
-        Ok(Self { voters, first })
+        let first = voters.iter().position(|voter| Some(voter.node) == first).unwrap_or(0);
+        Ok(Self { voters: voters.into(), first: first as u8 })
     }
 
     /// The configuration of a replica that votes nowhere.
@@ -99,7 +101,7 @@ impl Configuration {
 
     /// Who campaigns first in a fresh group; `None` only for the empty configuration.
     pub fn first(&self) -> Option<NodeId> {
-        self.first
+        self.voters.get(usize::from(self.first)).map(|voter| voter.node)
     }
 
     /// Whether exactly this replica, disk included, is a voter.
@@ -129,7 +131,7 @@ impl Configuration {
         }
         let mut indexes = [LogIndex::ZERO; MAX_VOTERS];
         let indexes = &mut indexes[..self.voters.len()];
-        for (slot, voter) in indexes.iter_mut().zip(&self.voters) {
+        for (slot, voter) in indexes.iter_mut().zip(self.voters.iter()) {
             *slot = held(*voter);
         }
         indexes.sort_unstable_by(|a, b| b.cmp(a));
@@ -342,15 +344,15 @@ impl TryFrom<ConfigurationParts> for Configuration {
 
     fn try_from(parts: ConfigurationParts) -> Result<Self, ConfigurationError> {
         let made = Self::new(parts.voters)?;
-        let is_known = |first: &NodeId| made.voter_on(*first).is_some();
-        Ok(Self { first: parts.first.filter(is_known).or(made.first), ..made })
+        let first = made.voters.iter().position(|voter| Some(voter.node) == parts.first);
+        Ok(Self { first: first.map_or(made.first, |at| at as u8), ..made })
     }
 }
 
 #[cfg(feature = "serde")]
 impl From<Configuration> for ConfigurationParts {
     fn from(made: Configuration) -> Self {
-        Self { voters: made.voters, first: made.first }
+        Self { voters: made.voters.to_vec(), first: made.first() }
     }
 }
 

@@ -5,15 +5,15 @@
 //! Invariants are listed at [`Raft::check_invariants`].
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::doubt::Doubt;
 use crate::durability::Durability;
 use crate::effect::{
-    Content, Effect, HardState, Law, Liveness, LogChange, Persist, PersistToken, ReadFailure, RoleKind,
-    SoftState, StorageHealth,
+    Content, Effect, HardState, Law, Liveness, LogChange, Persist, PersistToken, ReadFailure, SoftState,
+    StorageHealth,
 };
 use crate::id::{LogId, LogIndex, NodeId, ReplicaId, Term, Time};
 use crate::membership::Membership;
@@ -113,22 +113,7 @@ pub struct Raft {
     /// Elections in a row that ended without a leader.
     pub(crate) lost_elections: u32,
     effects: VecDeque<Effect>,
-    announced: SoftState,
     fault: Option<Law>,
-}
-
-impl Follower {
-    pub(crate) fn new(heard: Option<(ReplicaId, Time)>, campaign_at: Time) -> Self {
-        Self {
-            leader: heard.map(|(leader, _)| leader),
-            heard: heard.map(|(_, at)| at),
-            campaign_at,
-            is_asleep: false,
-            verified: LogIndex::ZERO,
-            round: 0,
-            reads: BTreeSet::new(),
-        }
-    }
 }
 
 impl Raft {
@@ -156,7 +141,6 @@ impl Raft {
         } else {
             now.after(options.election_timeout).after(jitter(&mut rng, options.election_timeout))
         };
-        let term = hard_state.term;
         Self {
             me,
             rng,
@@ -175,7 +159,6 @@ impl Raft {
             attempts: 0,
             lost_elections: 0,
             effects: VecDeque::new(),
-            announced: SoftState { role: RoleKind::Follower, term, leader: None },
             fault: None,
             options,
         }
@@ -265,15 +248,15 @@ impl Raft {
         if self.fault.is_some() {
             return;
         }
+        let before = self.soft_state();
         match &mut self.role {
-            Role::Follower(follower) if follower.leader.is_some_and(|l| l.node == node) => {
-                follower.leader = None;
+            Role::Follower(follower) if follower.leader().is_some_and(|l| l.node == node) => {
                 follower.heard = None;
                 follower.is_asleep = false;
                 follower.campaign_at = now.after(jitter(&mut self.rng, self.options.suspicion_spread));
                 let reads = core::mem::take(&mut follower.reads);
                 self.fail_reads(reads, ReadFailure::LeaderChanged);
-                self.announce();
+                self.announce(before);
             }
             Role::Leader(leader) => {
                 if let Some(progress) = leader.peers.get_mut(&node) {
@@ -339,7 +322,7 @@ impl Raft {
     pub fn soft_state(&self) -> SoftState {
         let leader = match &self.role {
             Role::Leader(_) => Some(self.me.node),
-            Role::Follower(follower) => follower.leader.map(|l| l.node),
+            Role::Follower(follower) => follower.leader().map(|l| l.node),
             _ => None,
         };
         SoftState { role: self.role.kind(), term: self.hard_state.term, leader }
@@ -541,6 +524,7 @@ impl Raft {
 
     /// Follows `leader`, or waits for one, in `term`, which is the current one or later.
     pub(crate) fn become_follower(&mut self, now: Time, term: Term, leader: Option<ReplicaId>) {
+        let before = self.soft_state();
         if term > self.hard_state.term {
             self.set_hard_state(HardState { term, vote: None });
         }
@@ -551,7 +535,7 @@ impl Raft {
         let campaign_at = self.election_deadline(now);
         let heard = leader.map(|leader| (leader, now));
         self.role = Role::Follower(Follower::new(heard, campaign_at));
-        self.announce();
+        self.announce(before);
     }
 
     /// A time in `[election_timeout, 2 * election_timeout)` from now.
@@ -560,10 +544,10 @@ impl Raft {
         now.after(timeout).after(jitter(&mut self.rng, timeout))
     }
 
-    pub(crate) fn announce(&mut self) {
+    /// Tells the host, if anything it sees has changed.
+    pub(crate) fn announce(&mut self, before: SoftState) {
         let state = self.soft_state();
-        if state != self.announced {
-            self.announced = state;
+        if state != before {
             self.push(Effect::RoleChanged(state));
         }
     }

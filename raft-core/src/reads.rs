@@ -32,7 +32,7 @@ impl Raft {
                 Ok(())
             }
             Role::Follower(follower) => {
-                let Some(leader) = follower.leader else { return Err(ReadError::NoLeader) };
+                let Some(leader) = follower.leader() else { return Err(ReadError::NoLeader) };
                 if follower.reads.len() >= self.options.max_pending_reads {
                     return Err(ReadError::Full);
                 }

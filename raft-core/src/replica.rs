@@ -70,7 +70,7 @@ pub enum Event<C> {
     RoleChanged(SoftState),
     /// The membership of the entry at this index is committed.
     MembershipCommitted(LogIndex),
-    /// Answer with [`Replica::offer_snapshot`].
+    /// Answer with [`Raft::offer_snapshot`], by [`Replica::with`].
     NeedSnapshot {
         /// Who lacks entries.
         peer: NodeId,

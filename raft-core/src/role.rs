@@ -29,10 +29,8 @@ impl Role {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Follower {
-    /// Who leads the current term, once heard.
-    pub(crate) leader: Option<ReplicaId>,
-    /// When the leader was last heard.
-    pub(crate) heard: Option<Time>,
+    /// Who leads the current term, and when it was last heard.
+    pub(crate) heard: Option<(ReplicaId, Time)>,
     /// When to campaign; a replica that votes nowhere never does.
     pub(crate) campaign_at: Time,
     /// The leader is silent by agreement: its node's liveness stands for its heartbeats.
@@ -43,6 +41,17 @@ pub(crate) struct Follower {
     pub(crate) round: u64,
     /// Reads that were passed on to the leader.
     pub(crate) reads: BTreeSet<ReadId>,
+}
+
+impl Follower {
+    pub(crate) fn new(heard: Option<(ReplicaId, Time)>, campaign_at: Time) -> Self {
+        let (verified, reads) = (LogIndex::ZERO, BTreeSet::new());
+        Self { heard, campaign_at, is_asleep: false, verified, round: 0, reads }
+    }
+
+    pub(crate) fn leader(&self) -> Option<ReplicaId> {
+        self.heard.map(|(leader, _)| leader)
+    }
 }
 
 #[derive(Clone, Debug)]

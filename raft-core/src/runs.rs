@@ -5,6 +5,7 @@
 //! read. Nothing here knows a payload. Invariant: terms and first indexes both strictly increase; `last` is not
 //! before the first index of the last run.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::id::{LogId, LogIndex, Term};
@@ -84,41 +85,36 @@ impl From<TermRuns> for Parts {
     }
 }
 
-/// A list of runs. Nearly every part of a log lies in one term, and then needs no allocation.
-#[derive(Clone)]
+/// A list of runs. Nearly every part of a log lies in one term, and then needs no allocation; a longer list grows once
+/// in a term.
+#[derive(Clone, Default)]
 enum Runs {
-    Few(Option<TermRun>),
-    Many(Vec<TermRun>),
+    #[default]
+    None,
+    One(TermRun),
+    Many(Box<[TermRun]>),
 }
 
 impl Runs {
     fn as_slice(&self) -> &[TermRun] {
         match self {
-            Self::Few(run) => run.as_slice(),
+            Self::None => &[],
+            Self::One(run) => core::slice::from_ref(run),
             Self::Many(runs) => runs,
         }
     }
 
     fn push(&mut self, run: TermRun) {
-        match self {
-            Self::Few(None) => *self = Self::Few(Some(run)),
-            Self::Few(Some(first)) => *self = Self::Many(alloc::vec![*first, run]),
-            Self::Many(runs) => runs.push(run),
-        }
+        *self = match self.as_slice() {
+            [] => Self::One(run),
+            shorter => Self::Many([shorter, &[run]].concat().into()),
+        };
     }
 
     fn truncate(&mut self, keep: usize) {
-        match self {
-            Self::Few(run) if keep == 0 => *run = None,
-            Self::Few(_) => {}
-            Self::Many(runs) => runs.truncate(keep),
+        if keep < self.as_slice().len() {
+            *self = self.as_slice()[..keep].into();
         }
-    }
-}
-
-impl Default for Runs {
-    fn default() -> Self {
-        Self::Few(None)
     }
 }
 
@@ -136,12 +132,12 @@ impl core::hash::Hash for Runs {
     }
 }
 
-impl From<Vec<TermRun>> for Runs {
-    fn from(runs: Vec<TermRun>) -> Self {
-        match runs[..] {
-            [] => Self::Few(None),
-            [run] => Self::Few(Some(run)),
-            _ => Self::Many(runs),
+impl From<&[TermRun]> for Runs {
+    fn from(runs: &[TermRun]) -> Self {
+        match runs {
+            [] => Self::None,
+            [run] => Self::One(*run),
+            _ => Self::Many(runs.into()),
         }
     }
 }
@@ -180,7 +176,7 @@ impl TermRuns {
         match previous {
             Some(run) if last < run.first => Err(RunsError::ShortLast),
             None if last != before.index => Err(RunsError::ShortLast),
-            _ => Ok(Self { before, runs: runs.into(), last }),
+            _ => Ok(Self { before, runs: runs[..].into(), last }),
         }
     }
 

@@ -29,7 +29,10 @@ impl Raft {
         let before = known.map(|at| self.liveness[at].1);
         match known {
             Some(at) => self.liveness[at].1 = liveness,
-            None if self.concerns(node) => self.liveness.push((node, liveness)),
+            None if self.concerns(node) => {
+                self.liveness.reserve_exact(1);
+                self.liveness.push((node, liveness));
+            }
             None => {}
         }
         if before == Some(liveness) {
@@ -56,7 +59,7 @@ impl Raft {
             return self.become_follower(now, term, None);
         }
         if let Role::Follower(follower) = &self.role
-            && follower.leader.is_some_and(|leader| leader.node == node)
+            && follower.leader().is_some_and(|leader| leader.node == node)
         {
             self.peer_unreachable(now, node);
         }
@@ -158,10 +161,11 @@ impl Raft {
     fn fall_asleep(&mut self) {
         let Role::Leader(leader) = &self.role else { return };
         let LeaderSleep::Asking { agreed, .. } = &leader.sleep else { return };
-        if self.sleepers().iter().all(|node| agreed.contains(node)) && self.may_sleep() {
-            if let Role::Leader(leader) = &mut self.role {
-                leader.sleep = LeaderSleep::Asleep;
-            }
+        let is_agreed = self.sleepers().iter().all(|node| agreed.contains(node)) && self.may_sleep();
+        if let Role::Leader(leader) = &mut self.role
+            && is_agreed
+        {
+            leader.sleep = LeaderSleep::Asleep;
         }
     }
 
@@ -227,7 +231,7 @@ impl Raft {
                 }
             }
             Role::Follower(follower) if follower.is_asleep && !matches!(message, Message::Sleep(_)) => {
-                let leader = follower.leader;
+                let leader = follower.leader();
                 self.wake_follower(now);
                 if let Some(leader) = leader.filter(|leader| *leader != from) {
                     let term = self.hard_state.term;
@@ -243,7 +247,7 @@ impl Raft {
         let campaign_at = self.election_deadline(now);
         if let Role::Follower(follower) = &mut self.role {
             follower.is_asleep = false;
-            follower.heard = Some(now);
+            follower.heard = follower.leader().map(|leader| (leader, now));
             follower.campaign_at = campaign_at;
         }
     }

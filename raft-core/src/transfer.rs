@@ -148,7 +148,7 @@ impl Raft {
 
     pub(crate) fn on_timeout_now(&mut self, now: Time, from: ReplicaId, m: TimeoutNow) {
         let is_mine = match &self.role {
-            Role::Follower(follower) => follower.leader.is_none_or(|leader| leader == from),
+            Role::Follower(follower) => follower.leader().is_none_or(|leader| leader == from),
             Role::PreCandidate(_) => true,
             _ => false,
         };
