@@ -62,7 +62,7 @@ impl Raft {
     /// Whether to answer a campaign at all. A replica without a membership has no say: it may have lost what it once
     /// knew. Who is no voter here is heard only if its log goes further than ours, and so may know of a membership
     /// that makes it one; a replica that was removed, and does not know, is left alone.
-    fn has_say(&self, from: ReplicaId, last: LogId) -> bool {
+    pub(crate) fn has_say(&self, from: ReplicaId, last: LogId) -> bool {
         let membership = self.membership();
         !membership.voters().voters().is_empty() && (membership.is_voter(from) || last > self.log.last_id())
     }

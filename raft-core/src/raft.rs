@@ -72,6 +72,26 @@ pub enum ProposeError {
     Fenced,
 }
 
+impl core::fmt::Display for ProposeError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NotLeader { leader: Some(node) } => {
+                write!(f, "this replica does not lead; ask node {node}")
+            }
+            Self::NotLeader { leader: None } => {
+                f.write_str("this replica does not lead, and knows nobody who does")
+            }
+            Self::Full => f.write_str("too many entries wait to be committed; propose again when some are"),
+            Self::Transferring { to } => {
+                write!(f, "leadership is being handed to node {to}; ask that node soon")
+            }
+            Self::Fenced => f.write_str("the group is fenced on this node; its log names the broken law"),
+        }
+    }
+}
+
+impl core::error::Error for ProposeError {}
+
 /// Why a read was refused at once. Nothing was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -83,6 +103,18 @@ pub enum ReadError {
     /// A law was broken; see [`Effect::Fault`].
     Fenced,
 }
+
+impl core::fmt::Display for ReadError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::NoLeader => "no leader is known here; read again once one is",
+            Self::Full => "too many reads wait to be confirmed; read again when some are",
+            Self::Fenced => "the group is fenced on this node; its log names the broken law",
+        })
+    }
+}
+
+impl core::error::Error for ReadError {}
 
 /// One replica of one group.
 ///

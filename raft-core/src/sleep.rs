@@ -217,10 +217,26 @@ impl Raft {
         self.send(from.node, Message::SleepReply(reply));
     }
 
-    /// Wakes whoever is asleep, if the message means work.
+    /// Wakes whoever is asleep, if the message means work. A replica that was removed, and does not know, wakes nobody.
     pub(crate) fn wake_for(&mut self, now: Time, from: ReplicaId, message: &Message) {
+        let is_awake = match &self.role {
+            Role::Leader(leader) => matches!(leader.sleep, LeaderSleep::Awake | LeaderSleep::Waking),
+            Role::Follower(follower) => !follower.is_asleep,
+            _ => true,
+        };
+        if is_awake {
+            return;
+        }
+        let is_stranger = match message {
+            Message::PreVote(m) => !self.has_say(from, m.last),
+            Message::Vote(m) => !self.has_say(from, m.last),
+            _ => !self.concerns(from.node),
+        };
+        if is_stranger {
+            return;
+        }
         match &self.role {
-            Role::Leader(leader) if !matches!(leader.sleep, LeaderSleep::Awake | LeaderSleep::Waking) => {
+            Role::Leader(_) => {
                 let is_answer = match message {
                     Message::SleepReply(_) => true,
                     Message::AppendReply(m) => matches!(m.outcome, AppendOutcome::Matched { .. }),
@@ -230,7 +246,7 @@ impl Raft {
                     self.wake_leader();
                 }
             }
-            Role::Follower(follower) if follower.is_asleep && !matches!(message, Message::Sleep(_)) => {
+            Role::Follower(follower) if !matches!(message, Message::Sleep(_)) => {
                 let leader = follower.leader();
                 self.wake_follower(now);
                 if let Some(leader) = leader.filter(|leader| *leader != from) {
