@@ -2,8 +2,9 @@
 //!
 //! Such a replica does not campaign, and gives its vote to no log that ends before the doubtful extent: what it may have
 //! acknowledged may be committed by its word. It is whole again when a leader has rewritten the extent, durably; or when
-//! so many voters have never held the extent that no quorum can have (a *nack quorum*). A nack is given in a term after
-//! that of the extent and is durable with it, so that no leader of the extent's term can make it untrue afterwards.
+//! so many voters have never held the first lost entry that no quorum can have (a *nack quorum*): then nothing after it is
+//! committed either, under whatever membership, as another membership would have to follow it. A nack is given in a term
+//! after that of the extent and is durable with it, so that no leader of those terms can make it untrue afterwards.
 
 use alloc::vec::Vec;
 
@@ -16,20 +17,27 @@ use crate::role::Role;
 pub(crate) struct Doubt {
     /// The last entry that may have been acknowledged.
     pub(crate) extent: LogId,
-    /// Who never held it, and never will.
-    pub(crate) nacks: Vec<ReplicaId>,
+    /// Where the certain log ended when the voters were asked.
+    after: LogId,
+    /// Who never held any entry between the two, and never will.
+    nacks: Vec<ReplicaId>,
 }
 
 impl Doubt {
-    pub(crate) fn new(extent: LogId) -> Self {
-        Self { extent, nacks: Vec::new() }
+    pub(crate) fn new(after: LogId, extent: LogId) -> Self {
+        Self { extent, after, nacks: Vec::new() }
     }
 }
 
 impl Raft {
     /// No leader is heard: asks the voters whether the extent can matter at all.
     pub(crate) fn ask_about_doubt(&mut self, now: Time) {
-        let Some(extent) = self.doubt.as_ref().map(|doubt| doubt.extent) else { return };
+        let after = self.log.last_id();
+        let Some(doubt) = &mut self.doubt else { return };
+        if doubt.after != after {
+            **doubt = Doubt::new(after, doubt.extent);
+        }
+        let extent = doubt.extent;
         if self.hard_state.term <= extent.term {
             self.become_follower(now, extent.term.next(), None);
         }
@@ -37,7 +45,7 @@ impl Raft {
         if let Role::Follower(follower) = &mut self.role {
             follower.campaign_at = at;
         }
-        let query = DoubtQuery { term: self.hard_state.term, extent };
+        let query = DoubtQuery { term: self.hard_state.term, after, extent };
         let me = self.me.node;
         let others: Vec<NodeId> = self.membership().replicas().map(|r| r.node).filter(|n| *n != me).collect();
         for to in others {
@@ -52,9 +60,12 @@ impl Raft {
         if m.term > self.hard_state.term {
             self.become_follower(now, m.term, None);
         }
-        let is_gone = m.extent.index <= self.log.before().index;
-        let holds = self.doubt.is_some() || is_gone || self.log.contains(m.extent);
-        let reply = DoubtReply { term: self.hard_state.term, extent: m.extent, holds };
+        // Nothing after the first lost entry can be held without it. One of a later term is another entry.
+        let first = self.log.term_at(m.after.index.next());
+        let is_gone = m.after.index < self.log.before().index;
+        let holds = self.doubt.is_some() || is_gone || first.is_some_and(|term| term <= m.extent.term);
+        let (term, after, extent) = (self.hard_state.term, m.after, m.extent);
+        let reply = DoubtReply { term, after, extent, holds };
         self.send(from.node, Message::DoubtReply(reply));
     }
 
@@ -66,7 +77,8 @@ impl Raft {
             self.become_follower(now, m.term, None);
         }
         let Some(doubt) = &mut self.doubt else { return };
-        if m.holds || m.extent != doubt.extent || m.term <= m.extent.term || doubt.nacks.contains(&from) {
+        let is_current = m.extent == doubt.extent && m.after == doubt.after && m.after == self.log.last_id();
+        if m.holds || !is_current || m.term <= m.extent.term || doubt.nacks.contains(&from) {
             return;
         }
         doubt.nacks.push(from);

@@ -237,6 +237,8 @@ pub enum Law {
     OneLeaderPerTerm,
     /// A leader asks to overwrite a committed entry (Leader Completeness).
     CommittedIsForEver,
+    /// A leader takes back what it has sent (Leader Append-Only).
+    LeaderAppendOnly,
     /// A voter claims entries that this leader never made (Leader Append-Only).
     MatchWithinLeaderLog,
     /// The host reported something impossible, such as a token never handed out, or said itself that bytes and
@@ -251,6 +253,7 @@ impl core::fmt::Display for Law {
         f.write_str(match self {
             Law::OneLeaderPerTerm => "two leaders in one term",
             Law::CommittedIsForEver => "a leader would overwrite a committed entry",
+            Law::LeaderAppendOnly => "a leader takes back what it has sent",
             Law::MatchWithinLeaderLog => "a voter claims entries its leader never made",
             Law::HostContract => "the host reported what cannot be",
             Law::LogIsReadable => "the log cannot be read",

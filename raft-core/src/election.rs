@@ -17,10 +17,10 @@ impl Raft {
     pub(crate) fn start_pre_vote(&mut self, now: Time) {
         let retry_at = self.candidate_deadline(now);
         if !self.may_campaign() {
-            if let Role::Follower(follower) = &mut self.role {
-                follower.campaign_at = retry_at;
-            }
-            return;
+            return match &mut self.role {
+                Role::Follower(follower) => follower.campaign_at = retry_at,
+                _ => self.become_follower(now, self.hard_state.term, None),
+            };
         }
         if let Role::Candidate(candidate) = &mut self.role
             && !self.durability.hard_state_is_durable()
@@ -32,14 +32,14 @@ impl Raft {
         }
         let before = self.soft_state();
         self.leave_role();
-        self.attempts += 1;
+        self.questions += 1;
         let interval = self.options.heartbeat_interval;
         let retry_at = now.after(interval).after(jitter(&mut self.rng, interval * 2));
         self.role =
-            Role::PreCandidate(PreCandidate { attempt: self.attempts, granted: Vec::new(), retry_at });
+            Role::PreCandidate(PreCandidate { attempt: self.questions, granted: Vec::new(), retry_at });
         self.announce(before);
         let question =
-            PreVote { term: self.hard_state.term, last: self.log.last_id(), attempt: self.attempts };
+            PreVote { term: self.hard_state.term, last: self.log.last_id(), attempt: self.questions };
         self.ask_voters(Message::PreVote(question));
         self.count_pre_votes(now);
     }

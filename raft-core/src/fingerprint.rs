@@ -23,12 +23,13 @@ pub(crate) fn of<H: Hasher>(raft: &Raft, now: Time, hasher: &mut H) {
     raft.liveness.hash(hasher);
     raft.storage.hash(hasher);
     raft.withdrawn.hash(hasher);
-    raft.attempts.hash(hasher);
+    raft.questions.hash(hasher);
     raft.fault().map(|law| law as u8).hash(hasher);
     raft.role.kind().hash(hasher);
     match &raft.role {
         Role::Follower(f) => {
-            (f.leader(), f.is_asleep, f.verified, f.round, &f.reads).hash(hasher);
+            (f.leader(), f.is_asleep, f.verified, f.round).hash(hasher);
+            f.reads.as_ref().map(|asked| &asked.waiting).hash(hasher);
             f.heard.is_some_and(|(_, at)| now.since(at) < timeout).hash(hasher);
         }
         Role::PreCandidate(pre) => (pre.attempt, &pre.granted).hash(hasher),

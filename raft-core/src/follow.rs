@@ -21,6 +21,9 @@ impl Raft {
         if m.entries.last_id().term > m.term || !self.follow_sender(now, from, m.term, m.round) {
             return;
         }
+        if self.installing.is_some() {
+            return self.reply(AppendOutcome::Installing);
+        }
         let prev = m.entries.before();
         let start = self.log.before();
         if prev.index < start.index {
@@ -31,8 +34,8 @@ impl Raft {
                 None => self.verified_through(start.index),
             };
         }
-        if !self.log.contains(prev) || self.installing.is_some() {
-            if prev.index <= self.commit && !self.log.contains(prev) {
+        if !self.log.contains(prev) {
+            if prev.index <= self.commit {
                 return self.broken(Law::CommittedIsForEver);
             }
             let hint = self.log.floor_by_term(prev);
@@ -72,6 +75,9 @@ impl Raft {
             follower.campaign_at = campaign_at;
             follower.is_asleep = false;
             follower.round = follower.round.max(round);
+            if follower.reads.is_some() {
+                self.ask_again(now);
+            }
         }
         true
     }
@@ -83,6 +89,13 @@ impl Raft {
             return self.broken(Law::CommittedIsForEver);
         }
         let cut = conflict.map(LogIndex::prev);
+        let verified = match &self.role {
+            Role::Follower(follower) => follower.verified,
+            _ => return,
+        };
+        if cut.is_some_and(|after| after < verified) {
+            return self.broken(Law::LeaderAppendOnly);
+        }
         let mut is_reconfigured = false;
         if let Some(after) = cut {
             self.log.truncate(after);
@@ -92,13 +105,10 @@ impl Raft {
         }
         let end = self.log.last_index();
         let fresh = entries.slice(end, entries.last_index()).filter(|new| !new.is_empty());
-        let verified = match &mut self.role {
-            Role::Follower(follower) => {
-                follower.verified = follower.verified.max(entries.last_index());
-                follower.verified
-            }
-            _ => return,
-        };
+        let verified = verified.max(entries.last_index());
+        if let Role::Follower(follower) = &mut self.role {
+            follower.verified = verified;
+        }
         let writes = fresh.is_some();
         if let Some(entries) = fresh {
             self.log.extend(&entries);

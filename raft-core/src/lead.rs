@@ -181,6 +181,7 @@ impl Raft {
                 return self.broken(Law::MatchWithinLeaderLog);
             }
             AppendOutcome::Matched { matched } => progress.on_matched(matched, self.log.before().index),
+            AppendOutcome::Installing => {}
             AppendOutcome::Conflict { prev, hint } => {
                 if progress.refusal_is_current(prev) && self.log.contains(prev) {
                     let below = prev.index.prev();

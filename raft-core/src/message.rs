@@ -160,6 +160,8 @@ pub enum AppendOutcome {
         /// My last entry at or before `prev.index` whose term is not above `prev.term`.
         hint: LogId,
     },
+    /// I am putting a snapshot in place and take nothing until that is done. Ask again with the next heartbeat.
+    Installing,
 }
 
 /// A follower asks at which index a linearizable read may be served.
@@ -257,6 +259,8 @@ pub struct DoubtQuery {
     /// The sender's term, later than that of `extent`. Who answers is in it, so that no leader of `extent`'s term can
     /// give it the entry afterwards.
     pub term: Term,
+    /// The last entry that the sender still holds for certain.
+    pub after: LogId,
     /// The last entry that the sender may have acknowledged.
     pub extent: LogId,
 }
@@ -267,8 +271,11 @@ pub struct DoubtQuery {
 pub struct DoubtReply {
     /// The term of the query.
     pub term: Term,
-    /// The entry asked for.
+    /// As in the query.
+    pub after: LogId,
+    /// As in the query.
     pub extent: LogId,
-    /// Whether the sender may hold it. `false` is a promise: it does not, and never will from a leader of that term.
+    /// Whether the sender may hold anything of what lies between the two. `false` is a promise: it holds nothing of it,
+    /// and never will from a leader of those terms.
     pub holds: bool,
 }

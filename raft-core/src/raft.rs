@@ -141,7 +141,9 @@ pub struct Raft {
     pub(crate) storage: StorageHealth,
     /// The leaders of this term and all before it have withdrawn: nobody may sleep in their care.
     pub(crate) withdrawn: Term,
-    pub(crate) attempts: u64,
+    /// Numbers pre-votes and reads, so that a late answer is not taken for that of a later question. It begins anywhere,
+    /// so that those of an earlier life are not repeated.
+    pub(crate) questions: u64,
     /// Elections in a row that ended without a leader.
     pub(crate) lost_elections: u32,
     effects: VecDeque<Effect>,
@@ -151,7 +153,7 @@ pub struct Raft {
 impl Raft {
     /// Opens a replica. `membership` is what is in force at the start of the log: the genesis configuration of the
     /// group for a log that starts at zero, else that of the snapshot before it. `seed` drives election jitter and
-    /// should differ between replicas. In a group without history the first replica of the genesis campaigns at once.
+    /// numbers questions: it should differ between replicas and between the lives of one. In a group without history the first replica of the genesis campaigns at once.
     pub fn new(
         me: ReplicaId,
         membership: impl Into<Membership>,
@@ -165,6 +167,7 @@ impl Raft {
         let Restored { hard_state, log, memberships, committed, doubt } = restored;
         let (before, last) = (log.before().index, log.last_id());
         let is_fresh = hard_state == HardState::default() && log.is_empty() && before == LogIndex::ZERO;
+        let questions = rng.next();
         let memberships = MembershipStack::new(membership.into(), before, last.index, memberships);
         let voters = memberships.latest().voters();
         let is_first = is_fresh && voters.first() == Some(me.node) || voters.voters() == [me];
@@ -183,12 +186,12 @@ impl Raft {
             commit: before.max(committed.min(last.index)),
             log,
             role: Role::Follower(Follower::new(None, campaign_at)),
-            doubt: doubt.filter(|extent| *extent > last).map(|extent| Box::new(Doubt::new(extent))),
+            doubt: doubt.filter(|extent| *extent > last).map(|extent| Box::new(Doubt::new(last, extent))),
             installing: None,
             liveness: Vec::new(),
             storage: StorageHealth::Good,
             withdrawn: Term::ZERO,
-            attempts: 0,
+            questions: questions >> 1,
             lost_elections: 0,
             effects: VecDeque::new(),
             fault: None,
@@ -211,7 +214,7 @@ impl Raft {
             Message::Append(m) => self.on_append(now, from, m),
             Message::AppendReply(m) => self.on_append_reply(now, from, m),
             Message::ReadIndex(m) => self.on_read_index(now, from, m),
-            Message::ReadIndexReply(m) => self.on_read_index_reply(now, m),
+            Message::ReadIndexReply(m) => self.on_read_index_reply(from, m),
             Message::Snapshot(m) => self.on_snapshot(now, from, m),
             Message::TimeoutNow(m) => self.on_timeout_now(now, from, m),
             Message::Sleep(m) => self.on_sleep(now, from, m),

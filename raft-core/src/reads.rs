@@ -4,13 +4,14 @@
 //! the read came, and the read may be served when that index is applied. Reads that come before the own-term
 //! commit wait for it. No leases.
 
-use alloc::collections::BTreeSet;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use crate::effect::{Effect, ReadFailure, ReadId};
 use crate::id::{LogIndex, ReplicaId, Time};
 use crate::message::{Message, ReadIndexReply, ReadIndexRequest};
 use crate::raft::{Raft, ReadError};
-use crate::role::{PendingRead, ReadOrigin, Role};
+use crate::role::{AskedReads, PendingRead, ReadOrigin, Role};
 
 impl Raft {
     /// Asks when a linearizable read may be served here, on any member or learner. Ends in exactly one of
@@ -33,14 +34,18 @@ impl Raft {
             }
             Role::Follower(follower) => {
                 let Some(leader) = follower.leader() else { return Err(ReadError::NoLeader) };
-                if follower.reads.len() >= self.options.max_pending_reads {
+                let asked = follower.reads.get_or_insert_default();
+                if asked.waiting.len() >= self.options.max_pending_reads {
                     return Err(ReadError::Full);
                 }
-                follower.reads.insert(read);
+                self.questions = self.questions.wrapping_add(1);
+                asked.waiting.insert(self.questions, read);
+                asked.asked_at = now;
                 if follower.is_asleep {
                     self.wake_follower(now);
                 }
-                self.send(leader.node, Message::ReadIndex(ReadIndexRequest { term, read: read.0 }));
+                let question = ReadIndexRequest { term, read: self.questions };
+                self.send(leader.node, Message::ReadIndex(question));
                 Ok(())
             }
             _ => Err(ReadError::NoLeader),
@@ -55,7 +60,11 @@ impl Raft {
                 leader.early_reads.retain(|origin| *origin != gone);
                 leader.reads.retain(|pending| pending.origin != gone);
             }
-            Role::Follower(follower) => drop(follower.reads.remove(&read)),
+            Role::Follower(follower) => {
+                if let Some(asked) = &mut follower.reads {
+                    asked.waiting.retain(|_, waiting| *waiting != read);
+                }
+            }
             _ => {}
         }
     }
@@ -74,16 +83,43 @@ impl Raft {
         }
     }
 
-    pub(crate) fn on_read_index_reply(&mut self, _now: Time, m: ReadIndexReply) {
+    pub(crate) fn on_read_index_reply(&mut self, from: ReplicaId, m: ReadIndexReply) {
         let Role::Follower(follower) = &mut self.role else { return };
-        let read = ReadId(m.read);
-        if !follower.reads.remove(&read) {
+        if m.term != self.hard_state.term || follower.leader() != Some(from) {
             return;
         }
-        self.push(match m.index {
-            Some(index) => Effect::ReadReady { read, index },
-            None => Effect::ReadFailed { read, reason: ReadFailure::LeaderChanged },
-        });
+        let Some(asked) = follower.reads.as_mut().filter(|asked| asked.waiting.contains_key(&m.read)) else {
+            return;
+        };
+        // All that was asked before is as old, and settled with it; a refusal speaks for one question only.
+        let settled: Vec<ReadId> = match m.index {
+            Some(_) => {
+                let later = asked.waiting.split_off(&m.read.wrapping_add(1));
+                core::mem::replace(&mut asked.waiting, later).into_values().collect()
+            }
+            None => asked.waiting.remove(&m.read).into_iter().collect(),
+        };
+        for read in settled {
+            self.push(match m.index {
+                Some(index) => Effect::ReadReady { read, index },
+                None => Effect::ReadFailed { read, reason: ReadFailure::LeaderChanged },
+            });
+        }
+    }
+
+    /// The leader lives and has not answered: the question or the answer was lost. The latest one stands for all.
+    pub(crate) fn ask_again(&mut self, now: Time) {
+        let Role::Follower(follower) = &mut self.role else { return };
+        let (Some(leader), Some(asked)) = (follower.leader(), &mut follower.reads) else { return };
+        let Some((&read, _)) = asked.waiting.last_key_value() else {
+            follower.reads = None;
+            return;
+        };
+        if now.since(asked.asked_at) >= self.options.heartbeat_interval * 2 {
+            asked.asked_at = now;
+            let term = self.hard_state.term;
+            self.send(leader.node, Message::ReadIndex(ReadIndexRequest { term, read }));
+        }
     }
 
     fn lead_read(&mut self, _now: Time, origin: ReadOrigin) {
@@ -142,8 +178,8 @@ impl Raft {
         }
     }
 
-    pub(crate) fn fail_reads(&mut self, reads: BTreeSet<ReadId>, reason: ReadFailure) {
-        for read in reads {
+    pub(crate) fn fail_reads(&mut self, reads: Option<Box<AskedReads>>, reason: ReadFailure) {
+        for read in reads.into_iter().flat_map(|asked| asked.waiting.into_values()) {
             self.push(Effect::ReadFailed { read, reason });
         }
     }

@@ -189,8 +189,8 @@ impl Raft {
             }
             return;
         }
-        let ready = membership.learners().iter().find(|learner| self.is_ready(learner.replica));
-        let next = ready.and_then(|learner| membership.towards(membership.promoting(learner).ok()?).ok());
+        let mut ready = membership.learners().iter().filter(|learner| self.is_ready(learner.replica));
+        let next = ready.find_map(|learner| membership.towards(membership.promoting(learner).ok()?).ok());
         if let Some(next) = next {
             self.append_membership(now, next);
         }

@@ -1,7 +1,7 @@
 //! The four roles, each with exactly the data it needs: a follower has no window, a leader no election timer.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use crate::effect::{ReadId, RoleKind};
@@ -39,14 +39,21 @@ pub(crate) struct Follower {
     pub(crate) verified: LogIndex,
     /// The highest round of this leader seen.
     pub(crate) round: u64,
-    /// Reads that were passed on to the leader.
-    pub(crate) reads: BTreeSet<ReadId>,
+    /// Reads that were passed on to the leader; hardly ever any.
+    pub(crate) reads: Option<Box<AskedReads>>,
+}
+
+/// A follower's reads by the number under which it asked. An answer to a question settles all that were asked before.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AskedReads {
+    pub(crate) waiting: BTreeMap<u64, ReadId>,
+    /// When the last question was sent.
+    pub(crate) asked_at: Time,
 }
 
 impl Follower {
     pub(crate) fn new(heard: Option<(ReplicaId, Time)>, campaign_at: Time) -> Self {
-        let (verified, reads) = (LogIndex::ZERO, BTreeSet::new());
-        Self { heard, campaign_at, is_asleep: false, verified, round: 0, reads }
+        Self { heard, campaign_at, is_asleep: false, verified: LogIndex::ZERO, round: 0, reads: None }
     }
 
     pub(crate) fn leader(&self) -> Option<ReplicaId> {

@@ -73,7 +73,7 @@ impl Raft {
         self.liveness.iter().find(|(of, _)| *of == node).map(|(_, liveness)| *liveness)
     }
 
-    fn is_live(&self, node: NodeId) -> bool {
+    pub(crate) fn is_live(&self, node: NodeId) -> bool {
         matches!(self.liveness_of(node), Some(Liveness::Live(_)))
     }
 
@@ -211,7 +211,11 @@ impl Raft {
         let is_cared_for = self.is_live(from.node) && self.withdrawn < m.term;
         let is_voter = self.is_voter();
         let Role::Follower(follower) = &mut self.role else { return };
-        let asleep = is_voter && is_equal && is_free && is_cared_for && follower.reads.is_empty();
+        let asleep = is_voter
+            && is_equal
+            && is_free
+            && is_cared_for
+            && follower.reads.as_ref().is_none_or(|asked| asked.waiting.is_empty());
         follower.is_asleep = asleep;
         let reply = SleepReply { term: m.term, last: m.last, round: follower.round, asleep };
         self.send(from.node, Message::SleepReply(reply));

@@ -111,7 +111,7 @@ impl Raft {
         }
         if self.installing.is_some() {
             // The host is busy putting one in place, and nothing may be committed meanwhile.
-            return self.reply(AppendOutcome::Conflict { prev: last, hint: LogId::ZERO });
+            return self.reply(AppendOutcome::Installing);
         }
         if last.index <= self.commit || self.log.contains(last) {
             // What a snapshot ends with is committed, so this leader's log agrees with ours up to there.

@@ -8,7 +8,7 @@ use crate::effect::{Effect, StorageHealth};
 use crate::id::{NodeId, ReplicaId, Time};
 use crate::message::{Message, TimeoutNow};
 use crate::raft::Raft;
-use crate::role::{Role, Transfer};
+use crate::role::{LeaderSleep, Role, Transfer};
 
 /// Why leadership is not handed over. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +87,7 @@ impl Raft {
     pub fn storage_health(&mut self, now: Time, health: StorageHealth) {
         self.storage = health;
         if health != StorageHealth::Good {
+            self.wake_leader();
             // Refused when it does not lead, when a transfer is under way, or when nobody else answers: tried again
             // with each heartbeat.
             let _ = self.transfer_leadership(now, None);
@@ -98,9 +99,12 @@ impl Raft {
         let Role::Leader(leader) = &self.role else { return None };
         let timeout = self.options.election_timeout;
         let since = leader.awake_since;
+        let is_rested = matches!(leader.sleep, LeaderSleep::Asleep | LeaderSleep::Waking);
         let held = |voter: &ReplicaId| {
             let progress = leader.peers.get(&voter.node).filter(|p| p.replica == *voter)?;
-            (now.since(progress.heard.max(since)) <= timeout).then_some((progress.matched, *voter))
+            let is_heard = now.since(progress.heard.max(since)) <= timeout;
+            let is_cared_for = is_rested && self.is_live(voter.node);
+            (is_heard || is_cared_for).then_some((progress.matched, *voter))
         };
         let others = self.membership().voters().voters().iter().filter(|voter| **voter != self.me);
         others.filter_map(held).max().map(|(_, voter)| voter)

@@ -86,6 +86,7 @@ pub(crate) fn fingerprint(frame: &Frame) -> u64 {
                 ]),
                 Message::AppendReply(m) => match m.outcome {
                     AppendOutcome::Matched { matched } => of(&[10, term, m.round, matched.as_u64()]),
+                    AppendOutcome::Installing => of(&[15, term, m.round]),
                     AppendOutcome::Conflict { prev, hint } => {
                         of(&[11, term, m.round, prev.index.as_u64(), hint.index.as_u64()])
                     }
@@ -138,6 +139,7 @@ pub(crate) fn describe(frame: &Frame) -> String {
                     AppendOutcome::Matched { matched } => {
                         write!(out, "matched t{term} {matched} r{}", m.round)
                     }
+                    AppendOutcome::Installing => write!(out, "installing t{term} r{}", m.round),
                     AppendOutcome::Conflict { prev, hint } => {
                         write!(out, "conflict t{term} at {prev} hint {hint} r{}", m.round)
                     }
