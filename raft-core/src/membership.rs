@@ -34,6 +34,8 @@ pub enum ConfigurationError {
     Empty,
     /// No such learner.
     NoSuchLearner(NodeId),
+    /// A learner is to replace a replica that does not vote.
+    NoSuchVoter(NodeId),
 }
 
 impl core::fmt::Display for ConfigurationError {
@@ -51,6 +53,9 @@ impl core::fmt::Display for ConfigurationError {
                 )
             }
             Self::Empty => f.write_str("no voter would be left; keep at least one"),
+            Self::NoSuchVoter(node) => {
+                write!(f, "node {node} does not vote with that disk, so nobody can replace it; list the voters")
+            }
             Self::NoSuchLearner(node) => write!(f, "node {node} is no learner of this group"),
         }
     }

@@ -123,8 +123,12 @@ impl Raft {
                 return Err(ChangeError::NoChange);
             }
             MembershipChange::AddLearner(learner) => {
-                latest.promoting(&learner)?;
-                latest.with_learner(learner)?
+                if let Some(voter) = learner.replaces.filter(|voter| !latest.voters().is_voter(*voter)) {
+                    return Err(ConfigurationError::NoSuchVoter(voter.node).into());
+                }
+                let next = latest.with_learner(learner)?;
+                next.promoting(&learner)?;
+                next
             }
             MembershipChange::RemoveLearner(replica) => latest.without_learner(replica)?,
         };
