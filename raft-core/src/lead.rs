@@ -98,6 +98,8 @@ impl Raft {
             return self.poll_append(peer, read);
         }
         let after = progress.next().prev().max(before);
+        // Who is to go gets nothing that those who stay could lose: it would stand in the way of their next leader.
+        let last = if progress.is_departing { last.min(self.commit) } else { last };
         let has_entries = progress.next() <= last && progress.has_room(&self.options);
         let taken = if has_entries {
             let all = self.log.slice(after, last.min(after.plus(MAX_APPEND_ENTRIES)))?;
@@ -184,13 +186,12 @@ impl Raft {
             AppendOutcome::Installing => {}
             AppendOutcome::Conflict { prev, hint } => {
                 if progress.refusal_is_current(prev) && self.log.contains(prev) {
+                    // Below what it has acknowledged it has lost it, and is fed again from there: what was committed by
+                    // its word stays so.
                     let below = prev.index.prev();
                     let agree = self.log.floor_by_term(hint).index.min(below).min(hint.index);
-                    // Below what it has acknowledged it lost what it had: asking again at once would never end.
-                    // The heartbeat will ask again.
-                    if agree >= progress.matched {
-                        progress.probe_from(agree.next());
-                    }
+                    progress.lost_after(agree);
+                    progress.probe_from(agree.next());
                 }
             }
         }

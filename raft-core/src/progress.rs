@@ -2,7 +2,7 @@
 //!
 //! The state is an enum that owns its data: while probing there is one question outstanding and no window; while
 //! replicating there is a window; a follower that lacks what no log has any more waits for a snapshot. Invariant:
-//! `matched < next`, and `matched` never falls.
+//! `matched < next`, and `matched` falls only when a follower refuses what it has acknowledged.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -128,9 +128,14 @@ impl Progress {
     pub(crate) fn refusal_is_current(&self, prev: LogId) -> bool {
         match &self.state {
             ProgressState::Probe { outstanding, .. } => *outstanding == Some(prev),
-            ProgressState::Replicate { next, .. } => prev.index > self.matched && prev.index < *next,
+            ProgressState::Replicate { next, .. } => prev.index >= self.matched && prev.index < *next,
             ProgressState::Snapshot { .. } => false,
         }
+    }
+
+    /// It holds nothing after `index` that it has not acknowledged since.
+    pub(crate) fn lost_after(&mut self, index: LogIndex) {
+        self.matched = self.matched.min(index);
     }
 
     /// Asks again from `next` on, but never for what is known to match.
