@@ -96,6 +96,22 @@ mutant_is_found() { # MUTANT SEEDS
     }
 }
 
+# raft-core stands alone: without std, with each of its features, and with the oldest compiler that it names.
+core_alone() {
+    local oldest
+    oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    cargo check --locked -p raft-core --lib --target thumbv7em-none-eabi &&
+        cargo check --locked -p raft-core --lib --target thumbv7em-none-eabi --features serde &&
+        CARGO_TARGET_DIR="$target/oldest" cargo "+$oldest" check --locked -p raft-core --lib &&
+        CARGO_TARGET_DIR="$target/oldest" cargo "+$oldest" check --locked -p raft-core --lib --features serde
+}
+
+examples() {
+    cargo run --locked -p raft-core --example three_replicas &&
+        cargo run --locked -p raft-core --example replace_a_replica &&
+        cargo run --locked -p raft-net --example kv
+}
+
 # A seed is a whole history: run twice, it ends with the same hash.
 seed_repeats() { # SEED
     "$target/release/sim" run --seed "$1" >"$logs/first" 2>&1 && "$target/release/sim" run --seed "$1" >"$logs/second" 2>&1 &&
