@@ -18,6 +18,9 @@ impl Raft {
             let reply = AppendReply { term: self.hard_state.term, round: 0, outcome };
             return self.send(from.node, Message::AppendReply(reply));
         }
+        if self.sleeps_through(from, &m) {
+            return;
+        }
         if m.entries.last_id().term > m.term || !self.follow_sender(now, from, m.term, m.round) {
             return;
         }

@@ -54,7 +54,10 @@ impl core::fmt::Display for ConfigurationError {
             }
             Self::Empty => f.write_str("no voter would be left; keep at least one"),
             Self::NoSuchVoter(node) => {
-                write!(f, "node {node} does not vote with that disk, so nobody can replace it; list the voters")
+                write!(
+                    f,
+                    "node {node} does not vote with that disk, so nobody can replace it; list the voters"
+                )
             }
             Self::NoSuchLearner(node) => write!(f, "node {node} is no learner of this group"),
         }

@@ -166,6 +166,11 @@ impl Raft {
         let mut rng = Rng::new(seed);
         let Restored { hard_state, log, memberships, committed, doubt } = restored;
         let (before, last) = (log.before().index, log.last_id());
+        // A snapshot may have become durable before the term in which it came. In that term no vote was given.
+        let hard_state = match hard_state {
+            earlier if earlier.term < last.term => HardState { term: last.term, vote: None },
+            current => current,
+        };
         let is_fresh = hard_state == HardState::default() && log.is_empty() && before == LogIndex::ZERO;
         let questions = rng.next();
         let memberships = MembershipStack::new(membership.into(), before, last.index, memberships);

@@ -95,6 +95,16 @@ pub(crate) struct Leader {
     pub(crate) transfer: Option<Transfer>,
 }
 
+impl Leader {
+    /// Speaks again, in a new round: what it said before it asked for sleep is told from what it says now.
+    pub(crate) fn wake_up(&mut self) {
+        if !matches!(self.sleep, LeaderSleep::Awake) {
+            self.sleep = LeaderSleep::Awake;
+            self.round += 1;
+        }
+    }
+}
+
 /// Whether a leader is silent by agreement.
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum LeaderSleep {

@@ -11,8 +11,8 @@
 use alloc::vec::Vec;
 
 use crate::effect::{Effect, Liveness, StorageHealth};
-use crate::id::{NodeId, ReplicaId, Term, Time};
-use crate::message::{AppendOutcome, AppendReply, Message, SleepReply, SleepRequest, Wake};
+use crate::id::{LogIndex, NodeId, ReplicaId, Term, Time};
+use crate::message::{AppendOutcome, AppendReply, AppendRequest, Message, SleepReply, SleepRequest, Wake};
 use crate::progress::Progress;
 use crate::raft::Raft;
 use crate::role::{LeaderSleep, Role};
@@ -85,7 +85,7 @@ impl Raft {
             matches!(&self.role, Role::Leader(leader) if matches!(leader.sleep, LeaderSleep::Awake));
         if !is_first || !self.may_sleep() {
             if let Role::Leader(leader) = &mut self.role {
-                leader.sleep = LeaderSleep::Awake;
+                leader.wake_up();
             }
             return false;
         }
@@ -146,7 +146,9 @@ impl Raft {
         match &mut leader.sleep {
             LeaderSleep::Asking { last, agreed } if *last == m.last => {
                 if !m.asleep {
-                    leader.sleep = LeaderSleep::Awake;
+                    // It may not know all that is committed: it is told before it is asked again.
+                    progress.commit_told = LogIndex::ZERO;
+                    leader.wake_up();
                 } else if !agreed.contains(&from.node) {
                     agreed.push(from.node);
                 }
@@ -172,12 +174,14 @@ impl Raft {
     /// There is something to do: speaks again at the next tick, which is due.
     pub(crate) fn wake_leader(&mut self) {
         if let Role::Leader(leader) = &mut self.role {
-            let is_rested = match leader.sleep {
-                LeaderSleep::Awake | LeaderSleep::Waking => return,
-                LeaderSleep::Asking { .. } => false,
-                LeaderSleep::Asleep => true,
-            };
-            leader.sleep = if is_rested { LeaderSleep::Waking } else { LeaderSleep::Awake };
+            if matches!(leader.sleep, LeaderSleep::Awake | LeaderSleep::Waking) {
+                return;
+            }
+            let is_rested = matches!(leader.sleep, LeaderSleep::Asleep);
+            leader.wake_up();
+            if is_rested {
+                leader.sleep = LeaderSleep::Waking;
+            }
             leader.heartbeat_at = Time::ZERO;
         }
     }
@@ -250,7 +254,7 @@ impl Raft {
                     self.wake_leader();
                 }
             }
-            Role::Follower(follower) if !matches!(message, Message::Sleep(_)) => {
+            Role::Follower(follower) if !matches!(message, Message::Sleep(_) | Message::Append(_)) => {
                 let leader = follower.leader();
                 self.wake_follower(now);
                 if let Some(leader) = leader.filter(|leader| *leader != from) {
@@ -260,6 +264,14 @@ impl Raft {
             }
             _ => {}
         }
+    }
+
+    /// Whether an append was sent before this follower fell asleep: it brings nothing, and its leader sleeps too.
+    pub(crate) fn sleeps_through(&self, from: ReplicaId, m: &AppendRequest) -> bool {
+        let Role::Follower(follower) = &self.role else { return false };
+        let is_known = m.entries.last_index() <= self.log.last_index() && m.commit <= self.commit;
+        let is_ours = follower.leader() == Some(from) && m.term == self.hard_state.term;
+        follower.is_asleep && is_ours && is_known && m.round <= follower.round
     }
 
     /// Waits for its leader again, which counts as heard: its node lives.
