@@ -60,6 +60,9 @@ impl Raft {
         if m.term > self.hard_state.term {
             self.become_follower(now, m.term, None);
         }
+        if !self.durability.is_idle() {
+            return; // A cut may be on its way, and what is cut still on the disk. It will ask again.
+        }
         // Nothing after the first lost entry can be held without it. One of a later term is another entry.
         let first = self.log.term_at(m.after.index.next());
         let is_gone = m.after.index < self.log.before().index;

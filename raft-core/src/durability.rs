@@ -50,6 +50,11 @@ impl Durability {
         self.hard_state <= self.reported
     }
 
+    /// Whether the disk holds exactly what the core does.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.reported == self.issued
+    }
+
     /// Numbers a write. `last` is the log's last index after it.
     pub(crate) fn issue(&mut self, term: Term, last: LogIndex, with_hard_state: bool) -> PersistToken {
         self.issued += 1;
@@ -131,6 +136,13 @@ impl Durability {
             return None;
         }
         self.busy.as_mut().and_then(|busy| busy.held.pop_front())
+    }
+
+    /// No candidate any more: it asks for no votes, least of all with a log that it may not have by then.
+    pub(crate) fn forget_votes(&mut self) {
+        if let Some(busy) = &mut self.busy {
+            busy.held.retain(|(_, message)| !matches!(message, Message::Vote(_)));
+        }
     }
 
     /// The term moved on: what was said in the old one is not said any more.

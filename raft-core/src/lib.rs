@@ -57,14 +57,18 @@
 //!
 //! # Roles
 //!
-//! ```text
-//!              time-out or suspicion             quorum would vote           quorum voted
-//!  Follower ────────────────────────▶ PreCandidate ─────────────▶ Candidate ─────────────▶ Leader
-//!     ▲  ▲                              │   ▲                        │                        │
-//!     │  └────── leader heard ──────────┘   └──────── time-out ──────┤                        │
-//!     ├────────────────────── leader or higher term heard ───────────┘                        │
-//!     └─────────────────────── higher term heard, or no quorum answers ───────────────────────┘
-//! ```
+//! <!-- roles: written by tests/roles.rs -->
+//! | from | to | by |
+//! |---|---|---|
+//! | follower | pre-candidate | tick |
+//! | follower | candidate | `TimeoutNow`, tick |
+//! | pre-candidate | follower | `AppendReply`, `Append`, `DoubtReply`, `Doubt`, `PreVoteReply`, `SleepReply`, `Sleep`, `Snapshot`, `VoteReply`, `Vote`, leader_withdrew, tick |
+//! | pre-candidate | candidate | `TimeoutNow` |
+//! | candidate | follower | `Append`, `DoubtReply`, `Doubt`, `PreVoteReply`, `Sleep`, `Snapshot`, `VoteReply`, `Vote`, leader_withdrew, tick |
+//! | candidate | pre-candidate | tick |
+//! | candidate | leader | persisted |
+//! | leader | follower | `AppendReply`, `Append`, `DoubtReply`, `PreVoteReply`, `SleepReply`, `Sleep`, `Snapshot`, `VoteReply`, `Vote`, leader_withdrew, tick |
+//! <!-- end of roles -->
 //!
 //! Pre-vote and check-quorum are always on. A replica that is in no configuration (a *standing learner*) is a
 //! follower for ever. Voters are (node, disk) pairs: a node that lost its disk is not the voter it was.

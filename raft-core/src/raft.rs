@@ -605,6 +605,9 @@ impl Raft {
 
     /// The role ends: nobody will confirm its reads, and nobody may sleep in its care.
     pub(crate) fn leave_role(&mut self) {
+        if matches!(self.role, Role::Candidate(_)) {
+            self.durability.forget_votes();
+        }
         self.fail_all_reads();
         self.withdraw();
     }
