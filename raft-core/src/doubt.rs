@@ -60,7 +60,7 @@ impl Raft {
         if m.term > self.hard_state.term {
             self.become_follower(now, m.term, None);
         }
-        if !self.durability.is_idle() {
+        if !self.durability.holds_back_for_all() {
             return; // A cut may be on its way, and what is cut still on the disk. It will ask again.
         }
         // Nothing after the first lost entry can be held without it. One of a later term is another entry.

@@ -50,9 +50,9 @@ impl Durability {
         self.hard_state <= self.reported
     }
 
-    /// Whether the disk holds exactly what the core does.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.reported == self.issued
+    /// Whether a message that waits for term and vote waits for all writes there are, so that it may speak of the log.
+    pub(crate) fn holds_back_for_all(&self) -> bool {
+        self.reported == self.issued || self.hard_state == self.issued
     }
 
     /// Numbers a write. `last` is the log's last index after it.
