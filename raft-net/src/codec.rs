@@ -6,10 +6,13 @@
 //!
 //! What it does not do: read sockets, or judge whether a frame makes sense to its receiver. Invariant: bytes from
 //! a peer never make the decoder panic, nor hold more memory than a small multiple of what has arrived; and what it hands
-//! out has passed the frame's CRC, every payload's CRC, and the match between entries and term runs.
+//! out has passed the frame's CRC, every payload's CRC, and the match between entries and term runs; the memberships of
+//! an append do not travel but in its entries, so the two cannot part.
+
+use std::borrow::Cow;
 
 use bytes::{Buf, Bytes, BytesMut};
-use raft_core::{AppendRequest, GroupId, LogId, LogIndex, Message, NodeId, RunsError, Term};
+use raft_core::{AppendRequest, GroupId, LogId, LogIndex, Message, NodeId, Term, TermRuns};
 use raft_wal::{Entry, EntryKind};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -65,6 +68,14 @@ pub enum EncodeError {
     Header {
         /// Its length in bytes.
         bytes: usize,
+    },
+    /// The memberships of an append are not those that stand in its entries: the two have parted.
+    #[error(
+        "the append lists {listed} memberships, which are not those of its entries; read both from one log"
+    )]
+    Memberships {
+        /// How many it lists.
+        listed: usize,
     },
     /// The frame is too long.
     #[error("a frame of {bytes} bytes is longer than {MAX_FRAME_BYTES}; send fewer entries at a time")]
@@ -140,9 +151,6 @@ pub enum DecodeError {
         /// How many.
         bytes: usize,
     },
-    /// The term runs of an append describe no log.
-    #[error("the append describes no log: {0}")]
-    Runs(#[from] RunsError),
     /// Entries and term runs are not of the same number.
     #[error("the message speaks of {declared} entries, but {found} are in the frame")]
     EntryCount {
@@ -172,6 +180,20 @@ pub enum DecodeError {
         index: LogIndex,
         /// How many bytes.
         bytes: u32,
+    },
+    /// An entry of the kind that holds a membership holds none.
+    #[error("entry {index} is to hold a membership, but its {bytes} bytes are none")]
+    Membership {
+        /// Its index.
+        index: LogIndex,
+        /// How many bytes.
+        bytes: u32,
+    },
+    /// The message itself lists memberships, which are to stand in the payloads alone.
+    #[error("the message lists {found} memberships; they stand in its entries, and nowhere else")]
+    ListedMemberships {
+        /// How many.
+        found: usize,
     },
     /// A payload is longer than allowed.
     #[error("a payload of {bytes} bytes is longer than {MAX_PAYLOAD_BYTES}")]
@@ -241,6 +263,7 @@ pub fn encode(frame: &Frame) -> Result<Vec<Bytes>, EncodeError> {
                 return Err(EncodeError::Entries { count: entries.len() });
             }
             let rows = entries.iter().map(row).collect::<Result<_, _>>()?;
+            let message = &*without_memberships(message, entries)?;
             head = append_header(head, &RaftHeaderRef { message, rows })?;
             payloads = entries.iter().map(|e| &e.payload).filter(|p| !p.is_empty()).cloned().collect();
         }
@@ -406,8 +429,8 @@ fn decode(mut bytes: Bytes) -> Result<Frame, DecodeError> {
 fn decode_content(kind: u8, header: &[u8], payload: Bytes) -> Result<Content, DecodeError> {
     match kind {
         kind::RAFT => {
-            let RaftHeader { message, rows } = decode_header(kind, header)?;
-            let entries = decode_entries(&message, &rows, payload)?;
+            let RaftHeader { mut message, rows } = decode_header(kind, header)?;
+            let entries = decode_entries(&mut message, &rows, payload)?;
             Ok(Content::Raft { message, entries })
         }
         kind::PING => {
@@ -451,7 +474,7 @@ fn no_payload(payload: &Bytes) -> Result<(), DecodeError> {
     }
 }
 
-fn decode_entries(message: &Message, rows: &[Row], payload: Bytes) -> Result<Vec<Entry>, DecodeError> {
+fn decode_entries(message: &mut Message, rows: &[Row], payload: Bytes) -> Result<Vec<Entry>, DecodeError> {
     if rows.len() > MAX_ENTRIES {
         return Err(DecodeError::TooManyEntries { count: rows.len() });
     }
@@ -466,9 +489,10 @@ fn decode_entries(message: &Message, rows: &[Row], payload: Bytes) -> Result<Vec
     }
 }
 
-/// Cuts the payload, whose length is that of all rows together, into the entries of `request`.
+/// Cuts the payload, whose length is that of all rows together, into the entries of `request`, and notes the memberships
+/// among them there.
 fn decode_append(
-    request: &AppendRequest,
+    request: &mut AppendRequest,
     rows: &[Row],
     mut payload: Bytes,
 ) -> Result<Vec<Entry>, DecodeError> {
@@ -476,7 +500,11 @@ fn decode_append(
     if shape.len() != rows.len() as u64 {
         return Err(DecodeError::EntryCount { declared: shape.len(), found: rows.len() });
     }
-    let mut ids = ids(request);
+    if !request.memberships.is_empty() {
+        return Err(DecodeError::ListedMemberships { found: request.memberships.len() });
+    }
+    let mut memberships = Vec::new();
+    let mut ids = ids(shape);
     let mut entries = Vec::with_capacity(rows.len());
     for row in rows {
         // There are as many ids as rows: checked above.
@@ -496,14 +524,40 @@ fn decode_append(
         if row.crc != found {
             return Err(DecodeError::PayloadCrc { index, expected: row.crc, found });
         }
-        entries.push(Entry { id, kind, payload });
+        let entry = Entry { id, kind, payload };
+        if kind == EntryKind::Membership {
+            let membership = entry.membership().ok_or(DecodeError::Membership { index, bytes: row.len })?;
+            memberships.push((index, membership));
+        }
+        entries.push(entry);
     }
+    request.memberships = memberships;
     Ok(entries)
 }
 
-/// The ids of the entries that a valid append speaks of, in order.
-fn ids(request: &AppendRequest) -> impl Iterator<Item = LogId> {
-    let (runs, last) = (request.entries.runs(), request.entries.last_index());
+/// The message as it travels: the memberships of an append stand in its entries, and nowhere else.
+fn without_memberships<'a>(message: &'a Message, entries: &[Entry]) -> Result<Cow<'a, Message>, EncodeError> {
+    let Message::Append(request) = message else { return Ok(Cow::Borrowed(message)) };
+    let mut listed = request.memberships.iter();
+    let is_listed = |entry: &Entry| {
+        let (index, membership) = (entry.id.index, entry.membership());
+        membership
+            .is_some_and(|held| listed.next().is_some_and(|(at, listed)| (*at, listed) == (index, &held)))
+    };
+    let mut holders = entries.iter().filter(|entry| entry.kind == EntryKind::Membership);
+    if !holders.all(is_listed) || listed.next().is_some() {
+        return Err(EncodeError::Memberships { listed: request.memberships.len() });
+    }
+    if request.memberships.is_empty() {
+        return Ok(Cow::Borrowed(message));
+    }
+    let bare = AppendRequest { memberships: Vec::new(), ..request.clone() };
+    Ok(Cow::Owned(Message::Append(bare)))
+}
+
+/// The ids of the entries of a log, in order.
+fn ids(log: &TermRuns) -> impl Iterator<Item = LogId> {
+    let (runs, last) = (log.runs(), log.last_index());
     runs.iter().enumerate().flat_map(move |(at, run)| {
         let end = runs.get(at + 1).map_or(last, |next| next.first.prev());
         (run.first.as_u64()..=end.as_u64()).map(|index| LogId::new(run.term, LogIndex::new(index)))
@@ -511,368 +565,4 @@ fn ids(request: &AppendRequest) -> impl Iterator<Item = LogId> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::collection::vec;
-    use proptest::prelude::*;
-    use raft_core::{
-        AppendOutcome, AppendReply, PreVote, PreVoteReply, ReadIndexReply, ReadIndexRequest, TermRuns, Vote,
-        VoteReply,
-    };
-
-    use super::*;
-    use crate::request::Origin;
-
-    fn term() -> impl Strategy<Value = Term> {
-        any::<u64>().prop_map(Term::new)
-    }
-
-    fn index() -> impl Strategy<Value = LogIndex> {
-        any::<u64>().prop_map(LogIndex::new)
-    }
-
-    fn log_id() -> impl Strategy<Value = LogId> {
-        (term(), index()).prop_map(|(term, index)| LogId::new(term, index))
-    }
-
-    fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
-        vec(any::<u8>(), 0..=max).prop_map(Bytes::from)
-    }
-
-    fn request() -> impl Strategy<Value = RequestId> {
-        (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>()).prop_map(
-            |(node, boot, sequence, answered_below)| RequestId {
-                origin: Origin { node: NodeId::new(node), boot },
-                sequence,
-                answered_below,
-            },
-        )
-    }
-
-    fn append() -> impl Strategy<Value = Content> {
-        let entry = (0..3_u64, 1..=3_u8, bytes(40));
-        let prev =
-            (1..1000_u64, 0..u64::MAX / 2).prop_map(|(t, i)| LogId::new(Term::new(t), LogIndex::new(i)));
-        (prev, vec(entry, 0..12), index(), any::<u64>()).prop_map(|(prev, list, commit, round)| {
-            let mut shape = TermRuns::empty(prev);
-            let mut entries = Vec::new();
-            let mut term = prev.term.as_u64();
-            for (step, code, payload) in list {
-                term += step;
-                shape.append(Term::new(term), 1);
-                let kind = EntryKind::from_code(code).unwrap();
-                let payload = if kind == EntryKind::Noop { Bytes::new() } else { payload };
-                entries.push(Entry { id: shape.last_id(), kind, payload });
-            }
-            let message = Message::Append(AppendRequest {
-                term: Term::new(term),
-                entries: shape,
-                memberships: Vec::new(),
-                commit,
-                round,
-            });
-            Content::Raft { message, entries }
-        })
-    }
-
-    fn other_message() -> impl Strategy<Value = Message> {
-        let outcome = prop_oneof![
-            index().prop_map(|matched| AppendOutcome::Matched { matched }),
-            (log_id(), log_id()).prop_map(|(prev, hint)| AppendOutcome::Conflict { prev, hint }),
-        ];
-        prop_oneof![
-            (term(), log_id(), any::<u64>()).prop_map(|(term, last, attempt)| Message::PreVote(PreVote {
-                term,
-                last,
-                attempt
-            })),
-            (term(), any::<u64>(), any::<bool>()).prop_map(|(term, attempt, granted)| {
-                Message::PreVoteReply(PreVoteReply { term, attempt, granted })
-            }),
-            (term(), log_id()).prop_map(|(term, last)| Message::Vote(Vote { term, last })),
-            (term(), any::<bool>())
-                .prop_map(|(term, granted)| Message::VoteReply(VoteReply { term, granted })),
-            (term(), any::<u64>(), outcome).prop_map(|(term, round, outcome)| Message::AppendReply(
-                AppendReply { term, round, outcome }
-            )),
-            (term(), any::<u64>())
-                .prop_map(|(term, read)| Message::ReadIndex(ReadIndexRequest { term, read })),
-            (term(), any::<u64>(), proptest::option::of(index())).prop_map(|(term, read, index)| {
-                Message::ReadIndexReply(ReadIndexReply { term, read, index })
-            }),
-        ]
-    }
-
-    fn frame() -> impl Strategy<Value = Frame> {
-        let taken = prop_oneof![Just(Taken::Appended), Just(Taken::NotLeader), Just(Taken::Overloaded)];
-        let content = prop_oneof![
-            3 => append(),
-            2 => other_message().prop_map(|message| Content::Raft { message, entries: Vec::new() }),
-            1 => Just(Content::Ping),
-            1 => (request(), bytes(60)).prop_map(|(request, command)| Content::Submit { request, command }),
-            1 => (request(), taken).prop_map(|(request, taken)| Content::SubmitReply { request, taken }),
-            1 => term().prop_map(|term| Content::Leads { term }),
-        ];
-        (any::<u64>(), any::<u64>(), any::<u64>(), content).prop_map(|(group, from, to, content)| Frame {
-            group: GroupId::from_u64(group),
-            from: NodeId::new(from),
-            to: NodeId::new(to),
-            content,
-        })
-    }
-
-    fn ping() -> Frame {
-        Frame { group: GroupId::ROOT, from: NodeId::new(1), to: NodeId::new(2), content: Content::Ping }
-    }
-
-    fn wire(frame: &Frame) -> Vec<u8> {
-        encode(frame).unwrap().concat()
-    }
-
-    fn decode_all(pieces: &[&[u8]]) -> Result<Vec<Frame>, DecodeError> {
-        let mut decoder = Decoder::new();
-        let mut frames = Vec::new();
-        for piece in pieces {
-            decoder.buffer().extend_from_slice(piece);
-            while let Some(frame) = decoder.next_frame()? {
-                frames.push(frame);
-            }
-        }
-        Ok(frames)
-    }
-
-    /// Changes a frame's bytes and makes its CRC right again.
-    fn forge(mut bytes: Vec<u8>, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-        change(&mut bytes);
-        let total = bytes.len() as u32;
-        bytes[0..4].copy_from_slice(&total.to_le_bytes());
-        let crc = crc32fast::hash(&bytes[8..]);
-        bytes[4..8].copy_from_slice(&crc.to_le_bytes());
-        bytes
-    }
-
-    fn raft_wire(message: &Message, rows: Vec<Row>, payload: &[u8]) -> Vec<u8> {
-        let header = postcard::to_allocvec(&RaftHeaderRef { message, rows }).unwrap();
-        forge(wire(&ping()), |bytes| {
-            bytes[8] = kind::RAFT;
-            bytes[36..40].copy_from_slice(&(header.len() as u32).to_le_bytes());
-            bytes.extend_from_slice(&header);
-            bytes.extend_from_slice(payload);
-        })
-    }
-
-    fn one_entry() -> Message {
-        let prev = LogId::new(Term::new(1), LogIndex::new(4));
-        let mut shape = TermRuns::empty(prev);
-        shape.append(Term::new(2), 1);
-        Message::Append(AppendRequest {
-            term: Term::new(2),
-            entries: shape,
-            memberships: Vec::new(),
-            commit: LogIndex::ZERO,
-            round: 0,
-        })
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(256))]
-
-        #[test]
-        fn every_frame_comes_back_as_it_was_sent(frames in vec(frame(), 1..5)) {
-            let bytes: Vec<u8> = frames.iter().flat_map(wire).collect();
-            prop_assert_eq!(decode_all(&[&bytes]).unwrap(), frames);
-        }
-
-        #[test]
-        fn bytes_split_anywhere_decode_the_same(first in frame(), second in frame()) {
-            let bytes = [wire(&first), wire(&second)].concat();
-            let frames = vec![first, second];
-            for at in 0..=bytes.len() {
-                let (front, back) = bytes.split_at(at);
-                prop_assert_eq!(&decode_all(&[front, back]).unwrap(), &frames);
-            }
-            let single: Vec<&[u8]> = bytes.chunks(1).collect();
-            prop_assert_eq!(&decode_all(&single).unwrap(), &frames);
-        }
-
-        #[test]
-        fn no_frame_with_a_flipped_bit_is_accepted(frame in frame(), next in frame()) {
-            let bytes = wire(&frame);
-            for bit in 0..bytes.len() * 8 {
-                let mut flipped = bytes.clone();
-                flipped[bit / 8] ^= 1 << (bit % 8);
-                // A longer length waits for more bytes, so give it some.
-                let accepted = decode_all(&[&flipped, &wire(&next)]);
-                prop_assert!(accepted.as_ref().is_ok_and(Vec::is_empty) || accepted.is_err(), "bit {}", bit);
-                if bit >= 32 {
-                    let crc = matches!(accepted, Err(DecodeError::Crc { .. }));
-                    prop_assert!(crc, "bit {}", bit);
-                }
-            }
-        }
-
-        #[test]
-        fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..300)) {
-            let _ = decode_all(&[&bytes]);
-        }
-
-        #[test]
-        fn arbitrary_bytes_with_a_right_crc_never_panic(
-            kind in 0..8_u8,
-            header_len in 0..80_u32,
-            tail in vec(any::<u8>(), 0..120),
-        ) {
-            let bytes = forge(wire(&ping()), |bytes| {
-                bytes[8] = kind;
-                bytes[36..40].copy_from_slice(&header_len.to_le_bytes());
-                bytes.extend_from_slice(&tail);
-            });
-            let _ = decode_all(&[&bytes]);
-        }
-
-        #[test]
-        fn a_changed_header_with_a_right_crc_never_panics(frame in frame(), at in any::<usize>(), value in any::<u8>()) {
-            let bytes = forge(wire(&frame), |bytes| {
-                let at = 8 + at % (bytes.len() - 8);
-                bytes[at] = value;
-            });
-            let _ = decode_all(&[&bytes]);
-        }
-    }
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    #[test]
-    fn the_frame_drawn_in_the_description_of_the_format_is_what_is_sent() {
-        let Message::Append(request) = one_entry() else { panic!("an append") };
-        let id = LogId::new(Term::new(2), LogIndex::new(5));
-        let entries = vec![Entry { id, kind: EntryKind::Command, payload: Bytes::from_static(b"hi") }];
-        let content = Content::Raft { message: Message::Append(request), entries };
-        let pieces = encode(&Frame { content, ..ping() }).unwrap();
-        let (fixed, header) = pieces[0].split_at(FIXED_BYTES);
-        let drawn = "3c000000edf9e6a80100000000000000000000000100000000000000020000000000000012000000";
-        assert_eq!(hex(fixed), drawn);
-        assert_eq!(hex(header), "04020104010205050000010202acd5ccc40d");
-        assert_eq!(&pieces[1][..], b"hi");
-    }
-
-    #[test]
-    fn payloads_are_passed_on_without_a_copy() {
-        let command = Bytes::from(vec![7; 1000]);
-        let origin = Origin { node: NodeId::new(1), boot: 2 };
-        let request = RequestId { origin, sequence: 3, answered_below: 0 };
-        let content = Content::Submit { request, command: command.clone() };
-        let pieces = encode(&Frame { content, ..ping() }).unwrap();
-        assert_eq!(pieces.len(), 2);
-        assert_eq!(pieces[1].as_ptr(), command.as_ptr());
-
-        let mut decoder = Decoder::new();
-        decoder.buffer().extend_from_slice(&pieces.concat());
-        let arrived = decoder.buffer.as_ptr();
-        let Ok(Some(Frame { content: Content::Submit { command, .. }, .. })) = decoder.next_frame() else {
-            panic!("a submit frame");
-        };
-        assert_eq!(command.as_ptr(), arrived.wrapping_add(pieces[0].len()));
-    }
-
-    #[test]
-    fn a_frame_that_declares_two_gibibytes_is_refused_at_its_fourth_byte_and_nothing_is_allocated_for_it() {
-        let mut decoder = Decoder::new();
-        decoder.buffer().extend_from_slice(&(2_u32 << 30).to_le_bytes());
-        assert_eq!(decoder.next_frame(), Err(DecodeError::Oversized { declared: 2 << 30 }));
-        assert_eq!(decoder.next_frame(), Err(DecodeError::Oversized { declared: 2 << 30 }));
-        assert!(decoder.buffer().capacity() <= 2 * READ_ROOM);
-    }
-
-    #[test]
-    fn the_buffer_grows_only_as_bytes_arrive() {
-        let mut decoder = Decoder::new();
-        decoder.buffer().extend_from_slice(&(MAX_FRAME_BYTES as u32).to_le_bytes());
-        let piece = [0; 1000];
-        for _ in 0..3000 {
-            decoder.buffer().extend_from_slice(&piece);
-            assert_eq!(decoder.next_frame(), Ok(None));
-            assert!(decoder.buffer.capacity() <= 4 * decoder.buffer.len() + 2 * READ_ROOM);
-        }
-    }
-
-    #[test]
-    fn a_frame_shorter_than_its_fixed_part_is_refused() {
-        let bytes = (FIXED_BYTES as u32 - 1).to_le_bytes();
-        assert_eq!(decode_all(&[&bytes]), Err(DecodeError::Undersized { declared: 39 }));
-    }
-
-    #[test]
-    fn unknown_kinds_and_used_reserved_bytes_are_refused() {
-        let unknown = forge(wire(&ping()), |bytes| bytes[8] = 99);
-        assert_eq!(decode_all(&[&unknown]), Err(DecodeError::Kind { kind: 99 }));
-        let reserved = forge(wire(&ping()), |bytes| bytes[10] = 1);
-        assert_eq!(decode_all(&[&reserved]), Err(DecodeError::Reserved { found: [0, 1, 0] }));
-    }
-
-    #[test]
-    fn a_header_longer_than_its_frame_is_refused() {
-        let bytes = forge(wire(&ping()), |bytes| bytes[36] = 1);
-        assert_eq!(decode_all(&[&bytes]), Err(DecodeError::HeaderLength { declared: 1, allowed: 0 }));
-    }
-
-    #[test]
-    fn an_entry_table_that_does_not_match_the_message_is_refused() {
-        let row =
-            |kind, payload: &[u8]| Row { kind, len: payload.len() as u32, crc: crc32fast::hash(payload) };
-        let id = LogIndex::new(5);
-        let refused = |bytes: Vec<u8>| decode_all(&[&bytes]).unwrap_err();
-
-        let missing = raft_wire(&one_entry(), Vec::new(), b"");
-        assert_eq!(refused(missing), DecodeError::EntryCount { declared: 1, found: 0 });
-        let twice = raft_wire(&one_entry(), vec![row(2, b"a"), row(2, b"b")], b"ab");
-        assert_eq!(refused(twice), DecodeError::EntryCount { declared: 1, found: 2 });
-        let short = raft_wire(&one_entry(), vec![row(2, b"abc")], b"ab");
-        assert_eq!(refused(short), DecodeError::PayloadLength { declared: 3, found: 2 });
-        let kind = raft_wire(&one_entry(), vec![row(9, b"")], b"");
-        assert_eq!(refused(kind), DecodeError::EntryKind { index: id, kind: 9 });
-        let noop = raft_wire(&one_entry(), vec![row(1, b"a")], b"a");
-        assert_eq!(refused(noop), DecodeError::NoopPayload { index: id, bytes: 1 });
-        let crc = raft_wire(&one_entry(), vec![row(2, b"a")], b"b");
-        assert!(matches!(refused(crc), DecodeError::PayloadCrc { index, .. } if index == id));
-        let vote = Message::VoteReply(VoteReply { term: Term::new(1), granted: true });
-        let stray = raft_wire(&vote, vec![row(2, b"a")], b"a");
-        assert_eq!(refused(stray), DecodeError::EntryCount { declared: 0, found: 1 });
-    }
-
-    #[test]
-    fn term_runs_that_describe_no_log_are_refused() {
-        let Message::Append(mut request) = one_entry() else { panic!("an append") };
-        request.last = LogIndex::new(3);
-        let bytes = raft_wire(&Message::Append(request), Vec::new(), b"");
-        assert_eq!(decode_all(&[&bytes]), Err(DecodeError::Runs(RunsError::ShortLast)));
-    }
-
-    #[test]
-    fn an_append_to_the_end_of_the_index_space_does_not_panic() {
-        let Message::Append(mut request) = one_entry() else { panic!("an append") };
-        request.last = LogIndex::new(u64::MAX);
-        let bytes = raft_wire(&Message::Append(request), Vec::new(), b"");
-        assert!(matches!(decode_all(&[&bytes]), Err(DecodeError::EntryCount { .. })));
-    }
-
-    #[test]
-    fn what_no_receiver_would_take_is_not_sent() {
-        let origin = Origin { node: NodeId::new(1), boot: 2 };
-        let request = RequestId { origin, sequence: 3, answered_below: 0 };
-        let command = Bytes::from(vec![0; MAX_PAYLOAD_BYTES + 1]);
-        let bytes = command.len();
-        let frame = Frame { content: Content::Submit { request, command }, ..ping() };
-        assert_eq!(encode(&frame), Err(EncodeError::Payload { bytes }));
-
-        let half = Bytes::from(vec![0; 12 << 20]);
-        let entry = |index| Entry {
-            id: LogId::new(Term::new(1), LogIndex::new(index)),
-            kind: EntryKind::Batch,
-            payload: half.clone(),
-        };
-        let content = Content::Raft { message: one_entry(), entries: vec![entry(1), entry(2)] };
-        assert!(matches!(encode(&Frame { content, ..ping() }), Err(EncodeError::Frame { .. })));
-    }
-}
+mod tests;

@@ -45,7 +45,8 @@ pub(crate) fn entries_cost(entries: &[Entry]) -> usize {
 /// What a frame says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    /// A message of the Raft core. `entries` are those of an append, `(prev.index, last]`, and empty otherwise.
+    /// A message of the Raft core. `entries` are those of an append, and empty otherwise. The memberships that an
+    /// append lists are those of its entries: what [`crate::codec`] decodes is so, and whoever makes a frame sees to it.
     Raft {
         /// The core's message.
         message: Message,
@@ -80,7 +81,7 @@ pub enum Content {
 pub enum Taken {
     /// It is in the sender's log, not yet committed.
     Appended,
-    /// The sender does not lead and did nothing.
+    /// The sender does not lead, or is handing that over, and did nothing.
     NotLeader,
     /// The sender's queue is full and it did nothing.
     Overloaded,

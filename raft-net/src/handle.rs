@@ -8,7 +8,9 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::{Configuration, GroupId, LogIndex, NodeId, ReplicaId, RoleKind, Term};
+use raft_core::{
+    Configuration, GroupId, LogIndex, Membership, MembershipChange, NodeId, ReplicaId, RoleKind, Term,
+};
 use raft_wal::{ClusterId, LogReader};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -20,8 +22,9 @@ use crate::runtime::{Counters, Counts};
 pub struct GroupSpec {
     /// Its name.
     pub group: GroupId,
-    /// Its voters for ever, should the node hold no log of it yet: `None` opens only what is on disk already,
-    /// and the empty configuration makes a standing learner.
+    /// Its first voters, should the node hold no log of it yet: `None` opens only what is on disk already, and the empty
+    /// configuration makes a replica that votes nowhere. Such a one follows whoever leads and feeds it, and votes once
+    /// [`NodeHandle::change_membership`] has added it.
     pub genesis: Option<Configuration>,
     /// An opaque label kept with the log, at most 1 KiB.
     pub note: Bytes,
@@ -56,6 +59,8 @@ pub struct Board {
     pub groups: BTreeMap<GroupId, GroupStatus>,
     /// Who leads which group, hosted here or not, by the highest term announced.
     pub leaders: BTreeMap<GroupId, (Term, NodeId)>,
+    /// Who takes part in each hosted group, by the latest membership in its log here, committed or not.
+    pub memberships: BTreeMap<GroupId, Membership>,
     /// Nodes with a live connection to this one, itself not included.
     pub live: Vec<NodeId>,
     /// The listed founders that have not answered yet; empty once the cluster is formed or joined.
@@ -112,6 +117,28 @@ pub enum Ask {
         query: Bytes,
         /// How fresh.
         consistency: Consistency,
+        /// Give up after.
+        patience: Duration,
+        /// The one end.
+        answer: oneshot::Sender<Outcome>,
+    },
+    /// Change who takes part, on the leader only.
+    Change {
+        /// In which group.
+        group: GroupId,
+        /// The change.
+        change: MembershipChange,
+        /// Give up after.
+        patience: Duration,
+        /// The one end.
+        answer: oneshot::Sender<Outcome>,
+    },
+    /// Let another voter lead, on the leader only.
+    Transfer {
+        /// In which group.
+        group: GroupId,
+        /// Who; `None` for the one that holds most of the log.
+        to: Option<NodeId>,
         /// Give up after.
         patience: Duration,
         /// The one end.
@@ -253,6 +280,40 @@ impl NodeHandle {
         self.ask(Ask::Query { group, query, consistency, patience, answer }, end).await
     }
 
+    /// Changes who takes part in a group: one change at a time, and only on the leader; others refuse and name it. The
+    /// nodes must be let in by one another ([`crate::NodeConfig::admit_learners`]) and know one another's addresses
+    /// ([`NodeHandle::add_peer`]), and a node that is added must have the group open, without voters of its own
+    /// ([`GroupSpec::genesis`]).
+    ///
+    /// *Done* says that the change is committed. A learner that was added is then fed, and becomes a voter by itself once
+    /// it has caught up, in place of the one it replaces: [`NodeHandle::membership`] tells. A leader that is to go hands
+    /// over first, and its node still answers. *Refused* with [`Refusal::Change`] says what stood against it. *Unknown*
+    /// says that it may yet come to be; asking again is safe.
+    pub async fn change_membership(
+        &self,
+        group: GroupId,
+        change: MembershipChange,
+        patience: Duration,
+    ) -> Outcome {
+        let (answer, end) = oneshot::channel();
+        self.ask(Ask::Change { group, change, patience, answer }, end).await
+    }
+
+    /// Lets the voter on `to` lead, or the one that holds most of the log: only on the leader; others refuse and name it.
+    ///
+    /// *Done* says that this node has stopped leading, as a rule because it has told the other to stand for election,
+    /// which that one nearly always wins: [`NodeHandle::leader`] tells. *Refused* with [`Refusal::Transfer`] or
+    /// [`Refusal::NotHandedOver`] says that this node goes on leading. *Unknown* says that it may have stopped.
+    pub async fn transfer_leadership(
+        &self,
+        group: GroupId,
+        to: Option<NodeId>,
+        patience: Duration,
+    ) -> Outcome {
+        let (answer, end) = oneshot::channel();
+        self.ask(Ask::Transfer { group, to, patience, answer }, end).await
+    }
+
     async fn ask(&self, ask: Ask, end: oneshot::Receiver<Outcome>) -> Outcome {
         if self.asks.send(ask).await.is_err() {
             return Outcome::Refused(Refusal::Stopping);
@@ -268,6 +329,11 @@ impl NodeHandle {
     /// What this node knows of a group it hosts.
     pub fn status(&self, group: GroupId) -> Option<GroupStatus> {
         self.read_board(|board| board.groups.get(&group).copied())
+    }
+
+    /// Who takes part in a group that this node hosts, by the latest membership in its log, committed or not.
+    pub fn membership(&self, group: GroupId) -> Option<Membership> {
+        self.read_board(|board| board.memberships.get(&group).cloned())
     }
 
     /// Who leads the group, hosted here or not, by the announcements heard.

@@ -9,7 +9,8 @@ use raft_core::{LogId, LogIndex, SoftState};
 /// What an entry of the log holds, as its state machine sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// The entry with which a leader opened its term. Holds nothing.
+    /// An entry of the group's own: the one with which a leader opened its term, or a change of membership. Holds
+    /// nothing for a state machine.
     Noop,
     /// A command that came by [`crate::NodeHandle::submit`].
     Command(Bytes),

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::{GroupId, NodeId};
+use raft_core::{ChangeError, GroupId, NodeId, TransferError};
 
 /// The one end of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Outcome {
-    /// It was committed and applied (or, for a query, read). Holds the state machine's response.
+    /// It was committed and applied (or, for a query, read). Holds the state machine's response; nothing for a change
+    /// of membership or leadership.
     Done(Bytes),
     /// It did not happen and will not.
     Refused(Refusal),
@@ -36,6 +37,24 @@ pub enum Refusal {
     NotLeader {
         /// Who leads, if known.
         leader: Option<NodeId>,
+    },
+    /// This node leads and is about to hand that over. Ask again soon, there.
+    #[error("leadership is being handed to node {to}; ask that node")]
+    Transferring {
+        /// Who is to lead.
+        to: NodeId,
+    },
+    /// The membership of the group stays as it is.
+    #[error("the membership stays as it is: {0}")]
+    Change(ChangeError),
+    /// Leadership stays where it is.
+    #[error("leadership stays where it is: {0}")]
+    Transfer(TransferError),
+    /// The voter that was to lead did not catch up in time: this node goes on leading.
+    #[error("node {to} did not catch up in time; leadership stays where it is")]
+    NotHandedOver {
+        /// Who was to lead.
+        to: NodeId,
     },
     /// No leader answered within the time given, and the request was handed to none: there is no majority here.
     #[error("no majority: nothing was done")]

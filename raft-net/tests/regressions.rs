@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use by_hand::{GROUP, Net, PATIENCE};
 use bytes::Bytes;
-use raft_core::{LogId, NodeId};
+use raft_core::{Configuration, Learner, LogId, MembershipChange, NodeId};
 use raft_net::frame::{Content, Frame};
 use raft_net::node::Output;
 use raft_net::{Consistency, Outcome};
@@ -117,4 +117,36 @@ fn a_vote_in_a_new_group_does_not_leave_because_a_write_of_its_removed_namesake_
             }
         }
     }
+}
+
+#[test]
+fn a_replica_that_missed_the_change_of_a_disk_follows_the_leader_on_the_new_one() {
+    let mut net = Net::of(5);
+    net.submit(1, "one ");
+    net.run(Duration::from_millis(100));
+    net.kill(2);
+    // Node 3 loses its disk and takes part with another one from then on, which node 2 cannot know.
+    let old = net.replica(3);
+    net.kill(3);
+    std::fs::remove_dir_all(net.dir.path().join("3")).unwrap();
+    net.boot(3);
+    net.open_with(3, Some(Configuration::none()));
+    net.connect_all();
+    let learner = Learner { replica: net.replica(3), replaces: Some(old) };
+    assert_ne!(learner.replica, old);
+    net.change(1, MembershipChange::AddLearner(learner));
+    net.run(Duration::from_secs(1));
+    assert_eq!(net.voters(1), Some(vec![1, 2, 3, 4, 5]));
+    net.transfer(1, Some(3));
+    net.run(Duration::from_millis(200));
+    assert_eq!(net.leader(), 3);
+
+    net.boot(2);
+    net.open_with(2, None);
+    assert!(net.node(2).core(GROUP).unwrap().membership().is_voter(old), "it was away");
+    net.connect_all();
+    net.run(Duration::from_millis(300));
+    assert_eq!(net.leader(), 3);
+    assert_eq!(net.read(2), "one ");
+    assert!(!net.node(2).core(GROUP).unwrap().membership().is_voter(old));
 }

@@ -1,6 +1,7 @@
 //! What a log holds: entries.
 //!
-//! An entry's payload is opaque here. Invariant: its kind has one code, the same on disk as on the wire.
+//! An entry's payload is opaque here, but for a membership's. Invariant: its kind has one code, the same on disk as on
+//! the wire.
 
 use bytes::Bytes;
 use raft_core::LogId;
@@ -12,7 +13,7 @@ pub struct Entry {
     pub id: LogId,
     /// What the payload is.
     pub kind: EntryKind,
-    /// The bytes, opaque to the log. At most [`crate::Options::max_entry_bytes`] of them.
+    /// The bytes, opaque to the log unless they are a membership. At most [`crate::Options::max_entry_bytes`] of them.
     pub payload: Bytes,
 }
 
@@ -26,6 +27,8 @@ pub enum EntryKind {
     Command = 2,
     /// A client's record batch.
     Batch = 3,
+    /// Who takes part in the group from here on: see [`Entry::of_membership`].
+    Membership = 4,
 }
 
 impl EntryKind {
@@ -35,11 +38,12 @@ impl EntryKind {
             1 => Some(Self::Noop),
             2 => Some(Self::Command),
             3 => Some(Self::Batch),
+            4 => Some(Self::Membership),
             _ => None,
         }
     }
 
-    /// The code used on disk and wire: 1, 2 or 3.
+    /// The code used on disk and wire: 1 to 4.
     pub const fn code(self) -> u8 {
         self as u8
     }
@@ -51,6 +55,7 @@ impl std::fmt::Display for EntryKind {
             Self::Noop => "noop",
             Self::Command => "command",
             Self::Batch => "batch",
+            Self::Membership => "membership",
         })
     }
 }

@@ -131,6 +131,14 @@ pub enum Damage {
         /// The record's term.
         term: Term,
     },
+    /// An intact entry of the kind that holds a membership, whose payload is none.
+    #[error("expected a membership as the payload of entry {index}, found {bytes} bytes that are none")]
+    Membership {
+        /// The entry's index.
+        index: LogIndex,
+        /// The length of its payload.
+        bytes: u32,
+    },
     /// A segment that others continue is not there.
     #[error("expected a segment file, found none")]
     Missing,
@@ -269,6 +277,14 @@ pub enum SubmitError {
         bytes: u64,
         /// The longest allowed: [`crate::Options::max_entry_bytes`], or 0 for a no-op.
         max: u64,
+    },
+    /// An entry that is to hold a membership holds none.
+    #[error("group {group}: the payload of entry {id} is no membership; make it with Entry::of_membership")]
+    NoMembership {
+        /// The group.
+        group: GroupId,
+        /// The entry.
+        id: LogId,
     },
     /// The note is larger than 1 KiB.
     #[error("group {group}: the note has {bytes} bytes, but 1024 are allowed; make it shorter")]

@@ -13,6 +13,7 @@ use raft_core::{Configuration, DiskId, GroupId, HardState, LogIndex, MAX_VOTERS,
 
 use crate::entry::EntryKind;
 use crate::error::Damage;
+use crate::membership::{self, MEMBERSHIP_MAX};
 
 /// The length of a frame's header in bytes. The payload follows it at once, the next frame that.
 pub const FRAME_HEADER_LEN: usize = 56;
@@ -21,7 +22,7 @@ pub const SEGMENT_HEADER_LEN: usize = 96;
 /// The longest note of a group, in bytes.
 pub const NOTE_MAX: usize = 1024;
 /// The longest payload of any frame that is not an entry, in bytes.
-pub(crate) const META_MAX: usize = 1 + MAX_VOTERS * REPLICA_LEN + 2 + NOTE_MAX;
+const META_MAX: usize = 1 + MAX_VOTERS * REPLICA_LEN + 2 + NOTE_MAX;
 
 const SEGMENT_MAGIC: [u8; 8] = *b"FLOTLOG\0";
 pub(crate) const FRAME_MAGIC: [u8; 4] = *b"FLf\x91";
@@ -167,7 +168,7 @@ impl SegmentHeader {
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
-    /// An entry of the log; codes 1 to 3, as of [`EntryKind`].
+    /// An entry of the log; codes 1 to 4, as of [`EntryKind`].
     Entry(EntryKind),
     /// The group's creation: first configuration and note; code 16, always the first frame of the first segment.
     Genesis,
@@ -187,6 +188,15 @@ impl FrameKind {
             Self::HardState => 17,
             Self::Truncate => 18,
             Self::Mark => 19,
+        }
+    }
+
+    /// The longest payload that recovery looks into, in bytes; `None` when it looks into none of that kind.
+    pub(crate) fn read_max(self) -> Option<usize> {
+        match self {
+            Self::Entry(EntryKind::Membership) => Some(MEMBERSHIP_MAX),
+            Self::Entry(_) => None,
+            Self::Genesis | Self::HardState | Self::Truncate | Self::Mark => Some(META_MAX),
         }
     }
 
@@ -389,6 +399,7 @@ impl<'a> Record<'a> {
     /// Interprets a frame's payload, whose CRC is right.
     pub(crate) fn decode(header: &FrameHeader, payload: &'a [u8]) -> Option<Self> {
         match header.kind {
+            FrameKind::Entry(EntryKind::Membership) if membership::decode(payload).is_none() => None,
             FrameKind::Entry(kind) => {
                 let id = raft_core::LogId::new(header.term, header.index);
                 Some(Self::Entry { id, kind, payload })
@@ -509,6 +520,7 @@ mod tests {
             FrameKind::Entry(EntryKind::Noop),
             FrameKind::Entry(EntryKind::Command),
             FrameKind::Entry(EntryKind::Batch),
+            FrameKind::Entry(EntryKind::Membership),
             FrameKind::Genesis,
             FrameKind::HardState,
             FrameKind::Truncate,

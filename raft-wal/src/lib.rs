@@ -58,6 +58,7 @@ mod fs;
 mod identity;
 mod index;
 mod layout;
+mod membership;
 mod options;
 mod reader;
 mod real_fs;
@@ -76,6 +77,7 @@ pub use error::{
 };
 pub use fs::{DiskRequest, Fs};
 pub use identity::{ClusterId, Identity};
+pub use membership::MEMBERSHIP_MAX;
 pub use options::Options;
 pub use reader::LogReader;
 pub use real_fs::RealFs;

@@ -13,13 +13,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use raft_core::{Configuration, DiskId, GroupId, HardState, LogId, LogIndex, Term, TermRuns};
+use raft_core::{Configuration, DiskId, GroupId, HardState, LogId, LogIndex, Membership, Term, TermRuns};
 
+use crate::entry::EntryKind;
 use crate::error::{Damage, OpenError};
 use crate::frame::{FrameHeader, FrameKind, Link, Record, SegmentHeader};
 use crate::fs::{DiskRequest, Fs};
 use crate::index::Index;
 use crate::layout;
+use crate::membership;
 use crate::scan::{self, Found, Scanner, Step};
 
 /// What a group was when the log directory was opened. All of it is durable.
@@ -35,6 +37,8 @@ pub struct GroupState {
     pub hard_state: HardState,
     /// The terms of its whole log, from [`LogId::ZERO`].
     pub runs: TermRuns,
+    /// The memberships that stand in that log, each with its index, in order.
+    pub memberships: Vec<(LogIndex, Membership)>,
 }
 
 /// A group read back, and where its writer goes on.
@@ -76,6 +80,7 @@ struct Fold {
     genesis: Option<(Configuration, Bytes)>,
     hard_state: HardState,
     index: Index,
+    memberships: Vec<(LogIndex, Membership)>,
     last_real: u64,
     claimed: u64,
 }
@@ -87,9 +92,14 @@ impl Fold {
             return Err(impossible("the group's creation"));
         }
         let last = self.index.runs().last_id();
-        if let FrameKind::Entry(_) = header.kind {
+        if let FrameKind::Entry(kind) = header.kind {
             if header.index != last.index.next() || header.term < last.term || header.term == Term::ZERO {
                 return Err(impossible("the entry after the last one, of no lower term"));
+            }
+            if kind == EntryKind::Membership {
+                let (index, bytes) = (header.index, header.payload_len);
+                let membership = membership::decode(payload).ok_or(Damage::Membership { index, bytes })?;
+                self.memberships.push((index, membership));
             }
             self.index.append(LogId::new(header.term, header.index), offset, header.frame_len());
         } else {
@@ -102,6 +112,8 @@ impl Fold {
                 }
                 Some(Record::Truncate(after)) if after < last.index => {
                     self.index.truncate(after);
+                    let keep = self.memberships.partition_point(|(index, _)| *index <= after);
+                    self.memberships.truncate(keep);
                 }
                 Some(Record::Mark) => {}
                 _ => return Err(impossible("a record that can follow the ones before it")),
@@ -245,7 +257,11 @@ fn unreached(group_dir: &Path, found: &[Found], lineage: &[usize]) -> Option<Bad
 fn is_beyond_doubt(damage: &Damage) -> bool {
     matches!(
         damage,
-        Damage::Unknown { .. } | Damage::Version { .. } | Damage::Misplaced(_) | Damage::Impossible { .. }
+        Damage::Unknown { .. }
+            | Damage::Version { .. }
+            | Damage::Misplaced(_)
+            | Damage::Impossible { .. }
+            | Damage::Membership { .. }
     )
 }
 
@@ -341,9 +357,9 @@ pub(crate) fn recover(
         execute(fs, DiskRequest::RemoveFile { path })?;
     }
 
-    let runs = fold.index.runs().clone();
+    let (runs, memberships) = (fold.index.runs().clone(), fold.memberships);
     Ok(Some(Recovered {
-        state: GroupState { group, genesis, note, hard_state: fold.hard_state, runs },
+        state: GroupState { group, genesis, note, hard_state: fold.hard_state, runs, memberships },
         index: fold.index,
         segment,
         offset: extent.offset,

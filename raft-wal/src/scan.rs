@@ -11,8 +11,7 @@ use raft_core::{DiskId, GroupId};
 
 use crate::error::{Damage, Misplaced, SegmentName};
 use crate::frame::{
-    FRAME_HEADER_LEN, FRAME_MAGIC, FrameHeader, FrameKind, Link, META_MAX, SEGMENT_HEADER_LEN, Seed,
-    SegmentHeader,
+    FRAME_HEADER_LEN, FRAME_MAGIC, FrameHeader, Link, SEGMENT_HEADER_LEN, Seed, SegmentHeader,
 };
 use crate::fs::Fs;
 use crate::layout;
@@ -93,7 +92,7 @@ pub(crate) enum Step {
     Frame {
         offset: u64,
         header: FrameHeader,
-        /// The payload, of other frames than entries.
+        /// The payload; empty for entries but those that hold a membership.
         payload: Vec<u8>,
     },
     /// Whatever stands here is no continuation.
@@ -158,8 +157,8 @@ impl<'a> Scanner<'a> {
         if header.frame_len() > room {
             return Ok(Step::Bad(Damage::Short { expected: header.frame_len(), found: room }));
         }
-        let is_entry = matches!(header.kind, FrameKind::Entry(_));
-        if !is_entry && header.payload_len as usize > META_MAX {
+        let read_max = header.kind.read_max();
+        if read_max.is_some_and(|max| header.payload_len as usize > max) {
             let expected = "a payload no longer than its kind allows";
             return Ok(Step::Bad(Damage::Impossible { expected, index: header.index, term: header.term }));
         }
@@ -173,7 +172,7 @@ impl<'a> Scanner<'a> {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             hasher.update(bytes);
-            if !is_entry {
+            if read_max.is_some() {
                 payload.extend_from_slice(bytes);
             }
             at += bytes.len() as u64;

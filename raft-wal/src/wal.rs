@@ -320,6 +320,9 @@ impl Wal {
         if bytes > max {
             return Err(SubmitError::PayloadTooLarge { group, id, bytes, max });
         }
+        if entry.kind == EntryKind::Membership && entry.membership().is_none() {
+            return Err(SubmitError::NoMembership { group, id });
+        }
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use raft_core::{Configuration, DiskId, GroupId, HardState, LogIndex, NodeId, ReplicaId, Term};
 use raft_wal::frame::{Frames, Record};
 use raft_wal::{ClusterId, CrcState, Damage, DiskRequest, Entry, Fs, OpenError, Wal, dump};
-use support::{DIR, MemFs, Rng, command, complete, group, open, read_all, small};
+use support::{DIR, MemFs, Rng, command, complete, group, id, open, read_all, small};
 
 fn voters() -> Configuration {
     let replica = |n: u64| ReplicaId::new(NodeId::new(n), DiskId::new(u128::from(n)));
@@ -309,6 +309,74 @@ fn a_dump_shows_damaged_entries_as_bad_and_goes_on_behind_them() {
     }
     let none = dump(&*fs, Path::new(DIR), GroupId::new(9, 9)).unwrap_err();
     assert!(none.to_string().contains("holds no group 9.9"), "{none}");
+}
+
+/// Makes the last entry of the group's only segment one of a membership, with right CRCs and the payload it has.
+fn disguise_last_entry_as_membership(fs: &MemFs) {
+    let path = &segments(fs)[0];
+    fs.tamper(path, |bytes| {
+        let (_, frames) = Frames::new(bytes).unwrap();
+        let at = frames.map(|framed| framed.unwrap().offset as usize).last().unwrap();
+        bytes[at + 4] = 4;
+        let mut seed = crc32fast::Hasher::new();
+        seed.update(&77_u128.to_le_bytes());
+        seed.update(&group(1).as_u64().to_le_bytes());
+        seed.update(&1_u64.to_le_bytes());
+        let mut crc = crc32fast::Hasher::new_with_initial(seed.finalize());
+        crc.update(&(at as u64).to_le_bytes());
+        crc.update(&bytes[at..at + 52]);
+        bytes[at + 52..at + 56].copy_from_slice(&crc.finalize().to_le_bytes());
+    });
+}
+
+#[test]
+fn an_intact_entry_whose_payload_is_no_membership_is_damage_even_when_it_may_be_torn() {
+    let written = |payload: Vec<u8>| {
+        let (fs, mut wal) = written(1);
+        append(&mut wal, &fs, &[command(2, 2, payload)]);
+        drop(wal);
+        disguise_last_entry_as_membership(&fs);
+        open(&fs, small())
+    };
+    let refused = written(b"nobody".to_vec()).unwrap_err();
+    let OpenError::Damaged { damage, .. } = &refused else { panic!("{refused}") };
+    assert_eq!(*damage, Damage::Membership { index: LogIndex::new(2), bytes: 6 });
+    assert!(refused.to_string().contains("membership as the payload of entry 2, found 6 bytes"), "{refused}");
+    let too_long = written(vec![0; 1025]).unwrap_err();
+    assert!(matches!(too_long, OpenError::Damaged { damage: Damage::Impossible { .. }, .. }), "{too_long}");
+    // Nobody votes, nobody left, nobody comes: that is one.
+    let (_, states) = written(vec![0; 4]).unwrap();
+    assert_eq!(states[0].memberships, [(LogIndex::new(2), Configuration::none().into())]);
+}
+
+#[test]
+fn memberships_come_back_with_their_indexes_and_those_that_were_cut_do_not() {
+    let fs = MemFs::new();
+    let (mut wal, _) = open(&fs, small()).unwrap();
+    let membership = |n: u64| {
+        let voters = voters().voters().iter().copied().take(n as usize).collect::<Vec<_>>();
+        Configuration::new(voters).unwrap().into()
+    };
+    let mut batch = wal.batch();
+    batch.create(group(1), &voters(), Bytes::new());
+    batch.append(group(1), command(1, 1, "x"));
+    batch.append(group(1), Entry::of_membership(id(1, 2), &membership(1)));
+    // Large commands between them, over several segments.
+    batch.append(group(1), command(1, 3, vec![7; 5000]));
+    batch.append(group(1), Entry::of_membership(id(1, 4), &membership(2)));
+    batch.append(group(1), Entry::of_membership(id(1, 5), &membership(3)));
+    batch.truncate(group(1), LogIndex::new(4));
+    batch.append(group(1), command(2, 5, vec![7; 5000]));
+    batch.append(group(1), Entry::of_membership(id(2, 6), &membership(1)));
+    let submitted = wal.submit(batch).unwrap();
+    complete(&mut wal, &*fs, submitted);
+    let entries = read_all(&wal, group(1));
+    drop(wal);
+    let (wal, states) = open(&fs, small()).unwrap();
+    let wanted = [(2, membership(1)), (4, membership(2)), (6, membership(1))];
+    assert_eq!(states[0].memberships, wanted.map(|(index, m)| (LogIndex::new(index), m)));
+    assert_eq!(read_all(&wal, group(1)), entries);
+    assert!(segments(&fs).len() > 2);
 }
 
 proptest! {

@@ -90,12 +90,13 @@ fn a_dump_beside_the_owner_shows_the_effective_entries() {
     batch.append(group(1), command(1, 3, "overwritten"));
     batch.truncate(group(1), LogIndex::new(2));
     batch.append(group(1), command(2, 3, "three"));
+    batch.append(group(1), Entry::of_membership(id(2, 4), &Configuration::none().into()));
     let submitted = wal.submit(batch).unwrap();
     complete(&mut wal, &*fs, submitted);
 
     // A round that is being written: its last frame is there only in part.
     let mut batch = wal.batch();
-    batch.append(group(1), command(2, 4, "four"));
+    batch.append(group(1), command(2, 5, "five"));
     let submitted = wal.submit(batch).unwrap();
     for request in &submitted.requests {
         if let DiskRequest::Write { path, offset, data } = request {
@@ -108,11 +109,15 @@ fn a_dump_beside_the_owner_shows_the_effective_entries() {
         .map(|entry| {
             let entry = entry.unwrap();
             assert_eq!(entry.crc, CrcState::Ok);
-            let payload = String::from_utf8(entry.payload.to_vec()).unwrap();
+            let payload = match entry.membership() {
+                Some(membership) => format!("{} voters", membership.voters().voters().len()),
+                None => String::from_utf8(entry.payload.to_vec()).unwrap(),
+            };
             format!("{} {} {} {payload} {}", entry.index, entry.term, entry.kind, entry.crc)
         })
         .collect();
-    assert_eq!(lines, ["1 1 noop  ok", "2 1 command two ok", "3 2 command three ok"]);
+    let wanted = ["1 1 noop  ok", "2 1 command two ok", "3 2 command three ok", "4 2 membership 0 voters ok"];
+    assert_eq!(lines, wanted);
 }
 
 #[test]
@@ -214,6 +219,9 @@ fn a_refused_batch_leaves_everything_as_it_was() {
         batch.hard_state(group(1), hard_state(4));
     });
     assert!(matches!(reversal, SubmitError::HardStateReversal { .. }));
+    let none = Entry { kind: EntryKind::Membership, ..command(3, 2, "nobody") };
+    let none = refuse(&|batch| batch.append(group(1), none.clone()));
+    assert_eq!(none, SubmitError::NoMembership { group: group(1), id: id(3, 2) });
     let removed = refuse(&|batch| {
         batch.remove(group(1));
         batch.append(group(1), command(3, 1, "late"));

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use raft_core::{Configuration, DiskId, GroupId, HardState, LogId, LogIndex, NodeId, ReplicaId, Term};
+use raft_core::{
+    Configuration, DiskId, GroupId, HardState, LogId, LogIndex, Membership, NodeId, ReplicaId, Term,
+};
 use raft_wal::{DiskRequest, DumpedEntry, Entry, EntryKind, Fs, GroupState, Options, Round, Wal, dump};
 use support::{DIR, MemFs, Rng, group, open, read_all, small};
 
@@ -72,6 +74,9 @@ impl World {
             if let (Some(twin), Some(state)) = (&found, states.get(&group)) {
                 assert_eq!(state.runs.last_id(), twin.last());
                 assert!(twin.entries.iter().all(|entry| state.runs.contains(entry.id)));
+                let held = |entry: &Entry| Some((entry.id.index, entry.membership()?));
+                let memberships: Vec<(LogIndex, Membership)> = twin.entries.iter().filter_map(held).collect();
+                assert_eq!(state.memberships, memberships);
             }
             let allowed = match history.states.is_empty() {
                 true => &[None][..],
@@ -202,6 +207,13 @@ fn step(mut rng: Rng, group: GroupId, state: &mut Option<Twin>, batch: &mut raft
                 Term::new((last.term.as_u64() + u64::from(rng.one_in(5))).max(1)),
                 last.index.next(),
             );
+            if rng.one_in(6) {
+                let voters = (0..=rng.below(3)).map(replica);
+                let entry = Entry::of_membership(id, &Configuration::new(voters).unwrap().into());
+                batch.append(group, entry.clone());
+                twin.entries.push(entry);
+                return rng;
+            }
             let (kind, len) = match rng.below(10) {
                 0 => (EntryKind::Noop, 0),
                 1 => (EntryKind::Batch, rng.below(6000)),

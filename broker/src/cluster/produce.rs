@@ -76,6 +76,7 @@ fn settle(outcome: Outcome) -> Result<Produced, PartitionError> {
     };
     Err(match refusal {
         Refusal::NotLeader { leader } => PartitionError::NotLeader { leader: leader.and_then(broker_id) },
+        Refusal::Transferring { to } => PartitionError::NotLeader { leader: broker_id(to) },
         // Not opened here yet, or removed a moment ago: fresh metadata tells the client which.
         Refusal::NoSuchGroup(_) | Refusal::Forming { .. } => PartitionError::NotLeader { leader: None },
         Refusal::NoMajority => PartitionError::NoMajority,

@@ -8,14 +8,15 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use raft_core::{
-    Effect, GroupId, Law, LogChange, LogId, LogIndex, NodeId, Persist, Raft, ReadId, ReplicaId, RoleKind,
-    SoftState, Term, Time,
+    Effect, GroupId, Law, LogChange, LogId, LogIndex, NodeId, Persist, Raft, ReadId, RoleKind, SoftState,
+    Term, Time,
 };
 use raft_wal::{Batch, Entry, EntryKind, Wal};
 
 use crate::frame::{Content, Frame, entries_cost};
 use crate::handle::GroupStatus;
 use crate::machine::{Body, StateMachine};
+use crate::node::change::Changes;
 use crate::node::dedup::Dedup;
 use crate::node::disk::Owed;
 use crate::node::requests::Requests;
@@ -91,10 +92,13 @@ pub(crate) struct Group {
     waiters: BTreeMap<LogIndex, Vec<(Term, Ticket)>>,
     /// Confirmed reads that wait for their index to be applied.
     reads: Vec<(LogIndex, Ticket)>,
+    pub(crate) changes: Changes,
     /// When the node's timer has this group.
     pub(crate) timer: Option<Time>,
     /// Something a status shows has changed.
     pub(crate) is_changed: bool,
+    /// Another membership is in force.
+    pub(crate) is_reconfigured: bool,
     /// The leader changed: requests that wait for one may be handed on.
     pub(crate) has_new_leader: bool,
     /// A read was not confirmed and is to be asked again.
@@ -112,8 +116,10 @@ impl Group {
             applied: LogIndex::ZERO,
             waiters: BTreeMap::new(),
             reads: Vec::new(),
+            changes: Changes::default(),
             timer: None,
             is_changed: true,
+            is_reconfigured: true,
             has_new_leader: false,
             wants_retry: false,
         }
@@ -165,12 +171,22 @@ impl Group {
                 }
                 Effect::RoleChanged(state) => self.role_changed(host, state),
                 Effect::Truncated { after } => self.proposals_lost(host, after),
-                Effect::MembershipActive { .. }
-                | Effect::MembershipCommitted { .. }
-                | Effect::NeedSnapshot { .. }
-                | Effect::InstallSnapshot { .. }
-                | Effect::TransferAborted { .. }
-                | Effect::Withdraw { .. } => {}
+                Effect::MembershipActive { .. } => self.is_reconfigured = true,
+                Effect::MembershipCommitted { index } => self.membership_committed(host, index),
+                Effect::TransferAborted { to } => {
+                    self.transfer_ended(host, Outcome::Refused(Refusal::NotHandedOver { to }));
+                }
+                // Nobody sleeps in this leader's care: the core is told nothing of the liveness of nodes here, and
+                // without that no group sleeps.
+                Effect::Withdraw { .. } => {}
+                // Logs are not compacted here, so nobody lacks what is gone; offers of snapshots are not let in.
+                Effect::NeedSnapshot { peer, .. } => {
+                    tracing::error!(group = %self.id, %peer, "a snapshot is needed, but there are none");
+                }
+                Effect::InstallSnapshot { from, snapshot } => {
+                    tracing::error!(group = %self.id, %from, last = %snapshot.last, "cannot install a snapshot");
+                    self.core.snapshot_failed(snapshot.last);
+                }
                 Effect::Fault { law } => {
                     tracing::error!(group = %self.id, %law, "a law of Raft is broken; the group is fenced");
                     self.is_changed = true;
@@ -184,24 +200,39 @@ impl Group {
         if let Some(hard_state) = persist.hard_state {
             host.batch.hard_state(self.id, hard_state);
         }
-        if let LogChange::Append { cut, entries: range, content } = persist.log {
-            if let Some(after) = cut {
-                host.batch.truncate(self.id, after);
+        match persist.log {
+            LogChange::Unchanged => {}
+            LogChange::Append { cut, entries: range, content } => {
+                if let Some(after) = cut {
+                    host.batch.truncate(self.id, after);
+                }
+                match content {
+                    raft_core::Content::Noop => {
+                        let entry =
+                            Entry { id: range.last_id(), kind: EntryKind::Noop, payload: Bytes::new() };
+                        self.append(host, entry);
+                    }
+                    raft_core::Content::Membership(membership) => {
+                        self.append(host, Entry::of_membership(range.last_id(), &membership));
+                    }
+                    raft_core::Content::Payloads => {
+                        // The one place where bytes and their range meet: each entry must be the one that the core
+                        // speaks of.
+                        payloads.retain(|entry| entry.id.index > range.before().index);
+                        let taken = payloads.iter().take_while(|entry| range.contains(entry.id)).count();
+                        if taken as u64 != range.len() {
+                            tracing::error!(group = %self.id, "payloads do not fit their range");
+                            return self.core.fence(Law::HostContract);
+                        }
+                        for entry in payloads.drain(..taken) {
+                            self.append(host, entry);
+                        }
+                    }
+                }
             }
-            if content == raft_core::Content::Noop {
-                let entry = Entry { id: range.last_id(), kind: EntryKind::Noop, payload: Bytes::new() };
-                self.append(host, entry);
-            } else {
-                // The one place where bytes and their range meet: each entry must be the one the core speaks of.
-                payloads.retain(|entry| entry.id.index > range.before().index);
-                let taken = payloads.iter().take_while(|entry| range.contains(entry.id)).count();
-                if taken as u64 != range.len() {
-                    tracing::error!(group = %self.id, "payloads do not fit their range");
-                    return self.core.fence(Law::HostContract);
-                }
-                for entry in payloads.drain(..taken) {
-                    self.append(host, entry);
-                }
+            LogChange::Restart { after } => {
+                tracing::error!(group = %self.id, %after, "a log is to start after a snapshot, but there is none");
+                return self.core.fence(Law::HostContract);
             }
         }
         host.owed.push(Owed::Token(self.id, self.instance, persist.token));
@@ -229,6 +260,7 @@ impl Group {
         }
         if state.role != RoleKind::Leader {
             end_in_doubt(host, std::mem::take(&mut self.waiters));
+            self.transfer_ended(host, Outcome::Done(Bytes::new()));
         } else {
             host.announce(self.id);
         }
@@ -238,6 +270,7 @@ impl Group {
         self.machine.truncated(after);
         let lost = self.waiters.split_off(&after.next());
         end_in_doubt(host, lost);
+        self.changes_lost(host, after);
     }
 
     /// The group does nothing more on this node: what waits for it ends.
@@ -250,6 +283,7 @@ impl Group {
         }
         self.waiters.clear();
         self.reads.clear();
+        self.changes = Changes::default();
     }
 
     fn read_ready(&mut self, host: &mut Host, read: ReadId, index: LogIndex) {
@@ -410,12 +444,6 @@ impl Group {
         }
         Ok(())
     }
-
-    /// Whether exactly this replica is the one a message claims to come from: a voter of the group must come with
-    /// the disk that the configuration names.
-    pub(crate) fn is_genuine(&self, replica: ReplicaId) -> bool {
-        self.core.membership().voters().voter_on(replica.node).is_none_or(|voter| voter == replica)
-    }
 }
 
 /// Ends proposals whose leader is deposed. They may yet be committed: even an entry that was overwritten here may
@@ -430,7 +458,7 @@ fn end_in_doubt(host: &mut Host, waiters: BTreeMap<LogIndex, Vec<(Term, Ticket)>
 /// envelope, which no node of ours writes: it is applied as nothing, by every replica alike.
 fn body_of(entry: &Entry) -> Option<(Body, Option<request::RequestId>)> {
     match entry.kind {
-        EntryKind::Noop => Some((Body::Noop, None)),
+        EntryKind::Noop | EntryKind::Membership => Some((Body::Noop, None)),
         EntryKind::Batch => Some((Body::Batch(entry.payload.clone()), None)),
         EntryKind::Command => {
             let (request, command) = request::open(&entry.payload)?;

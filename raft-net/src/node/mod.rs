@@ -9,18 +9,17 @@
 //! is under way, everything that comes collects for the next.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::{GroupId, Law, LogId, NodeId, Raft, ReadId, ReplicaId, Restored, Time};
-use raft_wal::{DiskRequest, Entry, EntryKind, GroupState, LogReader, Round, Wal};
+use raft_core::{GroupId, Law, Message, NodeId, Raft, ReplicaId, Restored, Time};
+use raft_wal::{DiskRequest, GroupState, LogReader, Round, Wal};
 
-use crate::frame::{Content, Frame, Taken};
+use crate::frame::{Content, Frame};
 use crate::handle::{Board, GroupSpec, OpenGroupError};
-use crate::machine::Prepared;
-use crate::outcome::{Consistency, Doubt, Outcome, Refusal};
-use crate::request::{self, Origin, RequestId};
+use crate::outcome::{Doubt, Outcome};
 
+mod ask;
+mod change;
 mod dedup;
 mod disk;
 mod group;
@@ -31,7 +30,7 @@ pub use limits::Limits;
 
 use disk::{Disk, Owed};
 use group::{Group, Host};
-use requests::{HandOver, Kind, Pending, Query, Requests, Submit};
+use requests::Requests;
 
 /// The longest label of a group, inclusive; the log's own bound.
 const MAX_NOTE_BYTES: usize = 1_024;
@@ -131,6 +130,9 @@ pub struct Node {
     /// Groups that are gone, for the board.
     removed: Vec<GroupId>,
     changed: BTreeSet<GroupId>,
+    /// Groups with another membership, for the board.
+    reconfigured: BTreeSet<GroupId>,
+    refused_snapshots: u64,
     ping_at: Time,
     retry_at: Option<Time>,
     mark_at: Option<Time>,
@@ -167,6 +169,8 @@ impl Node {
             timers: BTreeSet::new(),
             removed: Vec::new(),
             changed: BTreeSet::new(),
+            reconfigured: BTreeSet::new(),
+            refused_snapshots: 0,
             ping_at: Time::ZERO,
             retry_at: None,
             mark_at: None,
@@ -191,6 +195,11 @@ impl Node {
     /// The log of a group found on disk that was not opened yet.
     pub fn recovered(&self, group: GroupId) -> Option<&GroupState> {
         self.recovered.get(&group)
+    }
+
+    /// How many offers of snapshots were refused so far.
+    pub fn refused_snapshots(&self) -> u64 {
+        self.refused_snapshots
     }
 
     /// The core of an open group, for checkers and consoles.
@@ -219,8 +228,9 @@ impl Node {
                 return Err(OpenGroupError::OtherGenesis { group: id });
             }
             (Some(state), _) => {
-                let log = state.runs.clone();
-                let restored = Restored { hard_state: state.hard_state, log, ..Restored::default() };
+                let (log, memberships) = (state.runs.clone(), state.memberships.clone());
+                let restored =
+                    Restored { hard_state: state.hard_state, log, memberships, ..Restored::default() };
                 (state.genesis.clone(), restored)
             }
             (None, Some(_)) if self.wal.contains(id) || spec.note.len() > MAX_NOTE_BYTES => {
@@ -243,11 +253,6 @@ impl Node {
         let mut group = Group::new(id, self.opened, core, spec.machine);
         group.replay(&self.wal).map_err(|why| log_error(&why))?;
         self.recovered.remove(&id);
-        if id == GroupId::ROOT {
-            for peer in self.host.peers.values() {
-                group.core.admit_learner(now, peer.replica);
-            }
-        }
         self.groups.insert(id, group);
         self.touched.insert(id);
         Ok(reader)
@@ -336,12 +341,19 @@ impl Node {
             Content::Leads { term } => self.host.heard_leader(id, term, from),
             Content::Submit { request, command } => self.on_submit(from, id, request, &command),
             Content::SubmitReply { request, taken } => self.on_submit_reply(now, from, request, taken),
+            Content::Raft { message: Message::Snapshot(offer), .. } => {
+                // Nothing here takes a snapshot, and nobody needs one: no log loses its beginning.
+                self.refused_snapshots += 1;
+                tracing::debug!(group = %id, %from, last = %offer.snapshot.last, "refuse a snapshot");
+            }
             Content::Raft { message, entries } => {
                 let is_flooded = self.disk.unwritten_bytes() > self.options.limits.unwritten_bytes;
                 let Some(group) = self.groups.get_mut(&id) else { return };
-                if !group.is_genuine(replica) || (is_flooded && !entries.is_empty()) {
+                if is_flooded && !entries.is_empty() {
                     return;
                 }
+                // What a replica's word counts for is the core's to judge, by node and disk. Nobody is turned away
+                // before: whoever leads now may be no member as far as this replica knows.
                 group.core.receive(now, replica, message);
                 group.drain(&mut self.host, entries);
                 self.touched.insert(id);
@@ -419,101 +431,6 @@ impl Node {
         others.into_iter().flatten().chain([self.ping_at]).min()
     }
 
-    // Requests.
-
-    /// Replicates a command from any member; see [`crate::NodeHandle::submit`].
-    pub fn submit(&mut self, now: Time, ticket: Ticket, group: GroupId, command: Bytes, patience: Duration) {
-        if let Err(refusal) = self.admit(group, command.len()) {
-            return self.host.answer(ticket, Outcome::Refused(refusal));
-        }
-        let sequence = self.last_sequence + 1;
-        let origin = Origin { node: self.me.node, boot: self.options.boot };
-        let answered_below = self.host.requests.answered_below(sequence);
-        let limit = self.options.limits.pending_requests;
-        if sequence - answered_below > limit as u64 {
-            // Replicas remember every answer above the lowest unanswered number.
-            return self.host.answer(ticket, Outcome::Refused(Refusal::Overloaded { limit }));
-        }
-        self.last_sequence = sequence;
-        let request = RequestId { origin, sequence, answered_below };
-        let kind = Kind::Submit(Submit { request, command, with: None, is_open: false });
-        self.host.requests.add(ticket, Pending { group, deadline: now.after(patience), patience, kind });
-        self.hand_to_leader(now, ticket, group);
-    }
-
-    /// Replicates a record batch if this node leads; see [`crate::NodeHandle::propose`].
-    pub fn propose(&mut self, now: Time, ticket: Ticket, group: GroupId, batch: Bytes, patience: Duration) {
-        if let Err(refusal) = self.admit(group, batch.len()) {
-            return self.host.answer(ticket, Outcome::Refused(refusal));
-        }
-        let Some(open) = self.groups.get_mut(&group) else { return };
-        let state = open.core.soft_state();
-        if state.role != raft_core::RoleKind::Leader {
-            let refusal = Refusal::NotLeader { leader: state.leader };
-            return self.host.answer(ticket, Outcome::Refused(refusal));
-        }
-        let at = LogId::new(state.term, open.core.log().last_index().next());
-        let index = match open.machine.prepare(at, batch) {
-            Prepared::Answer(response) => return self.host.answer(ticket, Outcome::Done(response)),
-            Prepared::SameAs(index) => index,
-            Prepared::Append(payload) if payload.len() > self.options.limits.command_bytes => {
-                let (size, limit) = (payload.len(), self.options.limits.command_bytes);
-                return self.host.answer(ticket, Outcome::Refused(Refusal::TooLarge { size, limit }));
-            }
-            Prepared::Append(payload) => match open.core.propose(1) {
-                Ok(proposed) => {
-                    let entry = Entry { id: at, kind: EntryKind::Batch, payload };
-                    open.drain(&mut self.host, vec![entry]);
-                    self.touched.insert(group);
-                    proposed.last
-                }
-                Err(error) => {
-                    let refusal = refusal_of(group, error, &self.options);
-                    return self.host.answer(ticket, Outcome::Refused(refusal));
-                }
-            },
-        };
-        let Some(term) = open.core.log().term_at(index).filter(|_| open.is_open(index)) else {
-            // Nothing was appended, and the entry it repeats is not to be waited for.
-            return self.host.answer(ticket, Outcome::Unknown(Doubt::LeaderChanged));
-        };
-        open.wait_for(index, term, ticket);
-        let pending = Pending { group, deadline: now.after(patience), patience, kind: Kind::Proposal(index) };
-        self.host.requests.add(ticket, pending);
-    }
-
-    /// Reads the state machine; see [`crate::NodeHandle::query`].
-    pub fn query(
-        &mut self,
-        now: Time,
-        ticket: Ticket,
-        group: GroupId,
-        query: Bytes,
-        consistency: Consistency,
-        patience: Duration,
-    ) {
-        if let Err(refusal) = self.admit(group, query.len()) {
-            return self.host.answer(ticket, Outcome::Refused(refusal));
-        }
-        self.last_read = self.last_read.wrapping_add(1);
-        let kind = Kind::Query(Query { read: ReadId(self.last_read), query, asked_at: None });
-        self.host.requests.add(ticket, Pending { group, deadline: now.after(patience), patience, kind });
-        match (consistency, self.groups.get_mut(&group)) {
-            (Consistency::Local, Some(open)) => open.answer_query(&mut self.host, ticket),
-            _ => self.hand_to_leader(now, ticket, group),
-        }
-    }
-
-    /// Takes no more requests; those without an answer end. What is on its way to the disk goes on.
-    pub fn stop(&mut self) {
-        self.is_stopping = true;
-        for ticket in self.host.requests.all() {
-            if let Some(pending) = self.host.requests.take(ticket) {
-                self.host.answer(ticket, pending.abandoned(Refusal::Stopping, Doubt::Stopped));
-            }
-        }
-    }
-
     /// Whether nothing is on its way to the disk.
     pub fn is_disk_idle(&self) -> bool {
         self.disk.is_idle()
@@ -539,6 +456,16 @@ impl Node {
                 continue;
             }
             let Some(group) = self.groups.get_mut(&id) else { continue };
+            if std::mem::take(&mut group.is_reconfigured) {
+                self.reconfigured.insert(id);
+                if id == GroupId::ROOT {
+                    // All connected nodes follow the root group, also those that are members no more.
+                    for peer in self.host.peers.values() {
+                        group.core.admit_learner(now, peer.replica);
+                    }
+                    group.drain(&mut self.host, Vec::new());
+                }
+            }
             let mut moved = group.apply(&mut self.host, &self.wal, self.options.limits.apply_bytes);
             if !is_stalled {
                 moved += group.replicate(&mut self.host, &self.wal);
@@ -588,6 +515,11 @@ impl Node {
     /// Copies what changed since the last call to the board. Says whether anything did.
     pub fn publish(&mut self, board: &mut Board) -> bool {
         let mut is_changed = !self.changed.is_empty();
+        // First, for a group that was removed may have been made anew since.
+        for id in std::mem::take(&mut self.removed) {
+            is_changed |= board.groups.remove(&id).is_some() | board.leaders.remove(&id).is_some();
+            board.memberships.remove(&id);
+        }
         for id in std::mem::take(&mut self.changed) {
             if let Some(group) = self.groups.get(&id) {
                 board.groups.insert(id, group.status());
@@ -598,8 +530,11 @@ impl Node {
                 is_changed |= board.leaders.insert(id, *leader) != Some(*leader);
             }
         }
-        for id in std::mem::take(&mut self.removed) {
-            is_changed |= board.groups.remove(&id).is_some() | board.leaders.remove(&id).is_some();
+        for id in std::mem::take(&mut self.reconfigured) {
+            if let Some(group) = self.groups.get(&id) {
+                board.memberships.insert(id, group.core.membership().clone());
+                is_changed = true;
+            }
         }
         is_changed
     }
@@ -652,135 +587,5 @@ impl Node {
                 }
             }
         }
-    }
-
-    fn admit(&self, group: GroupId, size: usize) -> Result<(), Refusal> {
-        let limits = &self.options.limits;
-        let open = self.groups.get(&group);
-        if self.is_stopping {
-            Err(Refusal::Stopping)
-        } else if open.is_none() {
-            Err(Refusal::NoSuchGroup(group))
-        } else if open.is_some_and(|g| g.core.fault().is_some()) {
-            Err(Refusal::Fenced(group))
-        } else if size > limits.command_bytes {
-            Err(Refusal::TooLarge { size, limit: limits.command_bytes })
-        } else if self.host.requests.len() >= limits.pending_requests {
-            Err(Refusal::Overloaded { limit: limits.pending_requests })
-        } else if self.disk.unwritten_bytes() > limits.unwritten_bytes {
-            Err(Refusal::Overloaded { limit: limits.unwritten_bytes })
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Hands on every request that nobody has, and looks again soon while any is without its answer.
-    fn hand_on(&mut self, now: Time) {
-        let stale = Time::from_micros(
-            now.as_micros().saturating_sub(self.options.limits.resend_after.as_micros() as u64),
-        );
-        for (ticket, group) in self.host.requests.take_unheld(stale, self.me.node) {
-            self.hand_to_leader(now, ticket, group);
-        }
-        if self.host.requests.has_unsettled() {
-            self.retry_later(now);
-        }
-    }
-
-    fn hand_to_leader(&mut self, now: Time, ticket: Ticket, id: GroupId) {
-        self.retry_later(now);
-        let Some(group) = self.groups.get_mut(&id) else { return };
-        if let Some(query) = self.host.requests.query_mut(ticket) {
-            group.core.cancel_read(query.read);
-            query.asked_at = group.core.read(now, query.read).is_ok().then_some(now);
-            group.drain(&mut self.host, Vec::new());
-            self.touched.insert(id);
-            return;
-        }
-        let state = group.core.soft_state();
-        let Some(leader) = state.leader else { return };
-        let Some(submit) = self.host.requests.submit_mut(ticket) else { return };
-        let (request, command) = (submit.request, submit.command.clone());
-        let with = Some(HandOver { leader, term: state.term, at: now });
-        if leader == self.me.node {
-            if self.append_command(id, request, &command) != Taken::Appended {
-                return;
-            }
-        } else if self.host.peers.contains_key(&leader) {
-            self.host.send(id, leader, Content::Submit { request, command });
-        } else {
-            return;
-        }
-        if let Some(submit) = self.host.requests.submit_mut(ticket) {
-            submit.with = with;
-        }
-    }
-
-    fn retry_later(&mut self, now: Time) {
-        let at = now.after(self.options.limits.retry_interval);
-        self.retry_at = Some(self.retry_at.map_or(at, |before| before.min(at)));
-    }
-
-    /// Appends a command to the log of a group this node leads.
-    fn append_command(&mut self, id: GroupId, request: RequestId, command: &[u8]) -> Taken {
-        let Some(group) = self.groups.get_mut(&id) else { return Taken::NotLeader };
-        if self.disk.unwritten_bytes() > self.options.limits.unwritten_bytes {
-            return Taken::Overloaded;
-        }
-        match group.core.propose(1) {
-            Ok(proposed) => {
-                let id_of = LogId::new(proposed.term, proposed.last);
-                let payload = request::seal(request, command);
-                group.drain(&mut self.host, vec![Entry { id: id_of, kind: EntryKind::Command, payload }]);
-                self.touched.insert(id);
-                Taken::Appended
-            }
-            Err(raft_core::ProposeError::Full) => Taken::Overloaded,
-            Err(_) => Taken::NotLeader,
-        }
-    }
-
-    fn on_submit(&mut self, from: NodeId, id: GroupId, request: RequestId, command: &[u8]) {
-        let taken = if request.origin.node != from || command.len() > self.options.limits.command_bytes {
-            Taken::NotLeader
-        } else {
-            self.append_command(id, request, command)
-        };
-        self.host.send(id, from, Content::SubmitReply { request, taken });
-    }
-
-    fn on_submit_reply(&mut self, now: Time, from: NodeId, request: RequestId, taken: Taken) {
-        let Some(ticket) = self.host.requests.ticket_of(request.sequence) else { return };
-        if !self.host.requests.submit_is(ticket, request) {
-            return;
-        }
-        if let Some(submit) = self.host.requests.submit_mut(ticket)
-            && taken != Taken::Appended
-            && submit.with.is_some_and(|with| with.leader == from)
-        {
-            submit.with = None;
-            self.retry_later(now);
-        }
-    }
-
-    fn give_up(&mut self, ticket: Ticket, pending: Pending) {
-        if let Some(group) = self.groups.get_mut(&pending.group) {
-            match &pending.kind {
-                Kind::Query(query) => group.core.cancel_read(query.read),
-                Kind::Proposal(index) => group.forget_waiter(*index, ticket),
-                Kind::Submit(_) => {}
-            }
-        }
-        self.host.answer(ticket, pending.overdue());
-    }
-}
-
-fn refusal_of(group: GroupId, error: raft_core::ProposeError, options: &NodeOptions) -> Refusal {
-    match error {
-        raft_core::ProposeError::NotLeader { leader } => Refusal::NotLeader { leader },
-        raft_core::ProposeError::Full => {
-            Refusal::Overloaded { limit: options.raft.max_uncommitted_entries as usize }
-        }
-        _ => Refusal::Fenced(group),
     }
 }

@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     /// Its entry is in the log of this node, at this index; the node led when it took it.
     Proposal(LogIndex),
     Query(Query),
+    /// A change of who takes part or who leads, begun by this node.
+    Change,
 }
 
 #[derive(Debug)]
@@ -89,9 +91,9 @@ impl Requests {
         match &pending.kind {
             Kind::Submit(submit) => drop(self.by_sequence.insert(submit.request.sequence, ticket)),
             Kind::Query(query) => drop(self.by_read.insert(query.read, ticket)),
-            Kind::Proposal(_) => {}
+            Kind::Proposal(_) | Kind::Change => {}
         }
-        if !matches!(pending.kind, Kind::Proposal(_)) {
+        if matches!(pending.kind, Kind::Submit(_) | Kind::Query(_)) {
             self.unsettled.insert(ticket);
         }
         self.pending.insert(ticket, pending);
@@ -111,7 +113,7 @@ impl Requests {
         match &pending.kind {
             Kind::Submit(submit) => drop(self.by_sequence.remove(&submit.request.sequence)),
             Kind::Query(query) => drop(self.by_read.remove(&query.read)),
-            Kind::Proposal(_) => {}
+            Kind::Proposal(_) | Kind::Change => {}
         }
         Some(pending)
     }
@@ -169,7 +171,7 @@ impl Requests {
                     submit.with.is_none()
                 }
                 Kind::Query(query) => query.asked_at.is_none_or(|at| at < stale),
-                Kind::Proposal(_) => false,
+                Kind::Proposal(_) | Kind::Change => false,
             };
             if is_waiting {
                 found.push((*ticket, pending.group));
@@ -213,7 +215,9 @@ impl Pending {
         match self.kind {
             Kind::Submit(submit) if !submit.may_happen() => Outcome::Refused(Refusal::NoMajority),
             Kind::Query(_) => Outcome::Refused(Refusal::NoMajority),
-            Kind::Submit(_) | Kind::Proposal(_) => Outcome::Unknown(Doubt::TimedOut(self.patience)),
+            Kind::Submit(_) | Kind::Proposal(_) | Kind::Change => {
+                Outcome::Unknown(Doubt::TimedOut(self.patience))
+            }
         }
     }
 
@@ -221,7 +225,7 @@ impl Pending {
     pub(crate) fn abandoned(self, refusal: Refusal, doubt: Doubt) -> Outcome {
         match self.kind {
             Kind::Submit(submit) if submit.may_happen() => Outcome::Unknown(doubt),
-            Kind::Proposal(_) => Outcome::Unknown(doubt),
+            Kind::Proposal(_) | Kind::Change => Outcome::Unknown(doubt),
             Kind::Submit(_) | Kind::Query(_) => Outcome::Refused(refusal),
         }
     }

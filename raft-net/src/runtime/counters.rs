@@ -13,6 +13,7 @@ pub struct Counters {
     pub(crate) timeouts: AtomicU64,
     pub(crate) misaddressed_frames: AtomicU64,
     pub(crate) dropped_frames: AtomicU64,
+    pub(crate) refused_snapshots: AtomicU64,
 }
 
 /// A reading of the counters.
@@ -30,6 +31,8 @@ pub struct Counts {
     pub misaddressed_frames: u64,
     /// Frames not sent because the peer's queue was full.
     pub dropped_frames: u64,
+    /// Offers of snapshots refused: nothing here takes them.
+    pub refused_snapshots: u64,
 }
 
 impl Counters {
@@ -43,6 +46,7 @@ impl Counters {
             timeouts: of(&self.timeouts),
             misaddressed_frames: of(&self.misaddressed_frames),
             dropped_frames: of(&self.dropped_frames),
+            refused_snapshots: of(&self.refused_snapshots),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! for the next input, and at the end for the disk.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -384,6 +385,16 @@ impl Driver {
                     self.node.query(now, ticket, group, query, consistency, patience);
                 }
             }
+            Ask::Change { group, change, patience, answer } => {
+                if let Some(ticket) = self.admit(group, answer) {
+                    self.node.change_membership(now, ticket, group, change, patience);
+                }
+            }
+            Ask::Transfer { group, to, patience, answer } => {
+                if let Some(ticket) = self.admit(group, answer) {
+                    self.node.transfer_leadership(now, ticket, group, to, patience);
+                }
+            }
             Ask::AddPeer { node, address } => self.add_peer(node, address),
             Ask::Stop { answer } => self.stop(Some(answer)),
         }
@@ -395,7 +406,11 @@ impl Driver {
             Ask::Open { answer, .. } => {
                 let _ = answer.send(Err(OpenGroupError::Stopping));
             }
-            Ask::Submit { answer, .. } | Ask::Propose { answer, .. } | Ask::Query { answer, .. } => {
+            Ask::Submit { answer, .. }
+            | Ask::Propose { answer, .. }
+            | Ask::Query { answer, .. }
+            | Ask::Change { answer, .. }
+            | Ask::Transfer { answer, .. } => {
                 let _ = answer.send(Outcome::Refused(Refusal::Stopping));
             }
             Ask::Stop { answer } => self.stop(Some(answer)),
@@ -467,6 +482,7 @@ impl Driver {
         let waiting_for = self.waiting_for();
         let mut board = self.board.write().unwrap_or_else(PoisonError::into_inner);
         let mut is_changed = self.node.publish(&mut board);
+        board.counters.refused_snapshots.store(self.node.refused_snapshots(), Ordering::Relaxed);
         board.cluster = self.node.wal_mut().identity().cluster;
         if std::mem::take(&mut self.is_board_stale) || board.waiting_for != waiting_for {
             board.live = self.connections.keys().copied().collect();

@@ -1,4 +1,4 @@
-//! Three nodes without I/O of their own, driven by hand: a real log in a temporary directory, frames carried by
+//! Some nodes, mostly three, without I/O of their own, driven by hand: a real log in a temporary directory, frames carried by
 //! the test, and time that moves only when told to.
 #![allow(dead_code)] // Each test file uses its own part of it.
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::{Configuration, GroupId, LogId, NodeId, ReplicaId, RoleKind, Time};
+use raft_core::{Configuration, GroupId, LogId, MembershipChange, NodeId, ReplicaId, RoleKind, Time};
 use raft_net::frame::{Content, Frame};
 use raft_net::node::{Limits, Node, NodeOptions, Output, Ticket};
 use raft_net::{Body, Consistency, GroupSpec, Outcome, Prepared, StateMachine};
@@ -64,6 +64,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Net {
     pub(crate) fn new() -> Self {
+        Self::of(3)
+    }
+
+    /// So many nodes, voters of one group.
+    pub(crate) fn of(nodes: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut net = Self {
             now: Time::ZERO,
@@ -75,12 +80,12 @@ impl Net {
             loses: |_| false,
             delivered: Vec::new(),
         };
-        for id in 1..=3 {
+        for id in 1..=nodes {
             net.boot(id);
         }
         let replicas: Vec<ReplicaId> = net.stations.values().map(|s| s.node.replica()).collect();
         net.genesis = Configuration::new(replicas).unwrap();
-        for id in 1..=3 {
+        for id in 1..=nodes {
             net.open(id);
         }
         net.connect_all();
@@ -106,7 +111,11 @@ impl Net {
     }
 
     pub(crate) fn open(&mut self, id: u64) {
-        let (now, genesis) = (self.now, Some(self.genesis.clone()));
+        self.open_with(id, Some(self.genesis.clone()));
+    }
+
+    pub(crate) fn open_with(&mut self, id: u64, genesis: Option<Configuration>) {
+        let now = self.now;
         let spec =
             GroupSpec { group: GROUP, genesis, note: Bytes::new(), machine: Box::new(Tape::default()) };
         self.node(id).open_group(now, spec).unwrap();
@@ -227,6 +236,36 @@ impl Net {
         let (now, ticket) = (self.now, self.ticket());
         self.node(id).query(now, ticket, GROUP, Bytes::new(), consistency, PATIENCE);
         ticket
+    }
+
+    /// What the whole group holds, as this node reads it.
+    pub(crate) fn read(&mut self, id: u64) -> String {
+        let ticket = self.query(id, Consistency::Linearizable);
+        self.run(Duration::from_millis(200));
+        self.done(id, ticket)
+    }
+
+    pub(crate) fn replica(&self, id: u64) -> ReplicaId {
+        self.stations[&id].node.replica()
+    }
+
+    pub(crate) fn change(&mut self, id: u64, change: MembershipChange) -> Ticket {
+        let (now, ticket) = (self.now, self.ticket());
+        self.node(id).change_membership(now, ticket, GROUP, change, PATIENCE);
+        ticket
+    }
+
+    pub(crate) fn transfer(&mut self, id: u64, to: Option<u64>) -> Ticket {
+        let (now, ticket) = (self.now, self.ticket());
+        self.node(id).transfer_leadership(now, ticket, GROUP, to.map(NodeId::new), PATIENCE);
+        ticket
+    }
+
+    /// The nodes that vote as far as this one knows; `None` while voters are changing or are to change.
+    pub(crate) fn voters(&mut self, id: u64) -> Option<Vec<u64>> {
+        let membership = self.node(id).core(GROUP)?.membership();
+        let is_settled = !membership.is_joint() && membership.learners().is_empty();
+        is_settled.then(|| membership.voters().voters().iter().map(|v| v.node.as_u64()).collect())
     }
 
     pub(crate) fn answer(&self, id: u64, ticket: Ticket) -> Option<&Outcome> {

@@ -322,6 +322,7 @@ mod tests {
             note: bytes::Bytes::new(),
             hard_state: HardState::default(),
             runs,
+            memberships: Vec::new(),
         };
         assert_eq!(oracle.recovered(replica, &[state(runs.clone())]).unwrap_err().law, Law::L8);
         runs.append(Term::new(1), 1);
