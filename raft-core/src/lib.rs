@@ -64,10 +64,10 @@
 //! | follower | candidate | `TimeoutNow`, tick |
 //! | pre-candidate | follower | `AppendReply`, `Append`, `DoubtReply`, `Doubt`, `PreVoteReply`, `SleepReply`, `Sleep`, `Snapshot`, `VoteReply`, `Vote`, leader_withdrew, tick |
 //! | pre-candidate | candidate | `PreVoteReply`, `TimeoutNow` |
-//! | candidate | follower | `AppendReply`, `Append`, `DoubtReply`, `Doubt`, `Sleep`, `Snapshot`, `VoteReply`, `Vote`, leader_withdrew, tick |
+//! | candidate | follower | `AppendReply`, `Append`, `DoubtReply`, `Doubt`, `PreVoteReply`, `SleepReply`, `Sleep`, `Snapshot`, `VoteReply`, `Vote`, leader_withdrew, tick |
 //! | candidate | pre-candidate | tick |
 //! | candidate | leader | `VoteReply`, persisted |
-//! | leader | follower | `AppendReply`, `Append`, `DoubtReply`, `PreVoteReply`, `SleepReply`, `Sleep`, `Snapshot`, `VoteReply`, `Vote`, leader_withdrew, storage_health, tick, transfer_leadership |
+//! | leader | follower | `AppendReply`, `Append`, `DoubtReply`, `PreVoteReply`, `SleepReply`, `Sleep`, `Snapshot`, `VoteReply`, `Vote`, leader_withdrew, persisted, storage_health, tick, transfer_leadership |
 //! <!-- end of roles -->
 //!
 //! Pre-vote and check-quorum are always on. A replica that is in no configuration (a *standing learner*) is a

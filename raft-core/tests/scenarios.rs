@@ -7,8 +7,8 @@ use std::time::Duration;
 use cluster::{Cluster, id, index, log_of, replica};
 use raft_core::{
     AppendOutcome, AppendReply, AppendRequest, Configuration, HardState, Law, LogChange, Message, NodeId,
-    Options, PreVote, PreVoteReply, Raft, ReadError, ReadId, Restored, RoleKind, Term, TermRun, TermRuns, Time, Vote,
-    VoteReply,
+    Options, PreVote, PreVoteReply, Raft, ReadError, ReadId, Restored, RoleKind, Term, TermRun, TermRuns,
+    Time, Vote, VoteReply,
 };
 
 /// Raft §5.2: a fresh group elects exactly one leader, at once and without waiting for a time-out.
@@ -165,17 +165,21 @@ fn an_entry_of_an_older_term_is_committed_only_with_one_of_the_own() {
     let later = Time::from_micros(5_000_000);
     raft.tick(later);
     let persist_all = |raft: &mut Raft| {
-        let mut tokens = vec![];
+        let (mut tokens, mut attempt) = (vec![], None);
         while let Some(effect) = raft.poll_effect() {
-            if let raft_core::Effect::Persist(p) = effect {
-                tokens.push(p.token);
+            match effect {
+                raft_core::Effect::Persist(p) => tokens.push(p.token),
+                raft_core::Effect::Send { message: Message::PreVote(m), .. } => attempt = Some(m.attempt),
+                _ => {}
             }
         }
         for token in tokens {
             raft.persisted(later, token);
         }
+        attempt
     };
-    let pre = raft_core::PreVoteReply { term: Term::new(2), attempt: 1, granted: true };
+    let attempt = persist_all(&mut raft).expect("it asks whether it could be elected");
+    let pre = raft_core::PreVoteReply { term: Term::new(2), attempt, granted: true };
     raft.receive(later, replica(2), Message::PreVoteReply(pre));
     persist_all(&mut raft);
     raft.receive(later, replica(2), Message::VoteReply(VoteReply { term: Term::new(3), granted: true }));

@@ -10,6 +10,7 @@
 //! What the drivers share is here and in [`work`] and [`store`], so that it costs each of them the same; what each
 //! library was given to be at its best is said in [`ours`], [`raft_rs`] and [`open`].
 
+pub mod idle;
 pub mod open;
 pub mod ours;
 pub mod raft_rs;

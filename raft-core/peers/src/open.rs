@@ -1,4 +1,10 @@
 //! Three nodes of the crate `openraft` on one tokio runtime of the current thread.
+//!
+//! Chosen because each was found to be as fast or faster here than its alternative: a runtime of the current thread (two
+//! threads wake each other), the features `singlethreaded` (no locks), `storage-v2` and `single-term-leader` (smaller
+//! ids), nodes without data, a [`Responder`] without a channel of its own, proposals that do not wait for each other
+//! (`client_write_ff`), appends of up to 4,096 entries, no snapshots, heartbeats far apart, and no log level compiled
+//! in. Calls between nodes are direct.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -11,10 +17,13 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use openraft::error::{Fatal, RPCError, RaftError, RemoteError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::error::{
+    Fatal, RPCError, RaftError, RemoteError, ReplicationClosed, StreamingError, Unreachable,
+};
 use openraft::network::{RPCOption, RaftNetwork, RaftNetworkFactory};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, ClientWriteResult, responder::Responder, SnapshotResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, ClientWriteResult, SnapshotResponse, VoteRequest,
+    VoteResponse, responder::Responder,
 };
 use openraft::storage::{LogFlushed, RaftLogStorage, RaftStateMachine, Snapshot};
 use openraft::{
@@ -335,7 +344,7 @@ impl Cluster {
             heartbeat_interval: 1_000,
             election_timeout_min: 5_000,
             election_timeout_max: 10_000,
-            max_payload_entries: std::env::var("MP").map_or(4_096, |s| s.parse().unwrap()),
+            max_payload_entries: 4_096,
             snapshot_policy: SnapshotPolicy::Never,
             ..Config::default()
         };
@@ -374,7 +383,10 @@ impl Group for Cluster {
             }
             let last = stores[0].0.borrow().log.next() - 1;
             for node in nodes.iter() {
-                node.wait(Some(Duration::from_secs(10))).applied_index(Some(last), "the run").await.expect("all applied");
+                node.wait(Some(Duration::from_secs(10)))
+                    .applied_index(Some(last), "the run")
+                    .await
+                    .expect("all applied");
             }
         });
         let machine = |at: usize| appliers[at].0.borrow().machine.clone();

@@ -1,8 +1,14 @@
 //! Three nodes of raft-core, on one thread.
+//!
+//! The host is the least that the contract asks for: payloads go from the leader's log to the follower's, which copies
+//! them; each follower is sent one append a round, as if its connection had room for one. News of the commit index goes
+//! with the next append.
+
+use std::sync::Arc;
 
 use raft_core::{
-    AppendRequest, Configuration, DiskId, Effect, LogIndex, Message, NodeId, Options, Raft, ReplicaId, Restored,
-    TermRuns, Time,
+    AppendRequest, Configuration, DiskId, Effect, LogChange, LogIndex, Message, NodeId, Options, Raft,
+    ReplicaId, Restored, TermRuns, Time,
 };
 
 use crate::Group;
@@ -24,19 +30,19 @@ pub struct Cluster {
     outbox: Vec<(NodeId, Message)>,
 }
 
-fn replica(node: u64) -> ReplicaId {
+pub(crate) fn replica(node: u64) -> ReplicaId {
     ReplicaId::new(NodeId::new(node), DiskId::new(u128::from(node)))
 }
 
-/// A node of a group of three.
-pub fn node(id: u64, now: Time) -> Raft {
+/// A replica of a group of three that has no history.
+pub(crate) fn node(id: u64, options: &Arc<Options>) -> Raft {
     let voters = Configuration::new([1, 2, 3].map(replica)).expect("three voters");
-    Raft::new(replica(id), voters, Options::default(), Restored::default(), id, now)
+    Raft::new(replica(id), voters, options.clone(), Restored::default(), id, Time::ZERO)
 }
 
 impl Node {
-    fn new(id: u64) -> Self {
-        Self { raft: node(id, Time::ZERO), log: Ring::default(), machine: Machine::default(), applied: 0 }
+    fn new(id: u64, options: &Arc<Options>) -> Self {
+        Self { raft: node(id, options), log: Ring::default(), machine: Machine::default(), applied: 0 }
     }
 
     /// Does what the core decided. The payloads of entries that are new here are in `source`, by index.
@@ -46,19 +52,19 @@ impl Node {
         mut send: impl FnMut(NodeId, Message),
         mut completed: impl FnMut(u64),
     ) {
-        while let Some(effect) = self.raft.poll_effect() {
-            match effect {
-                Effect::Persist(write) => {
-                    if let Some(after) = write.truncate {
-                        self.log.truncate_from(after.as_u64() + 1);
-                    }
-                    if let Some(shape) = write.append {
-                        self.append(&shape, source);
+        loop {
+            match self.raft.poll_effect() {
+                Some(Effect::Persist(write)) => {
+                    if let LogChange::Append { cut, entries, .. } = write.log {
+                        if let Some(after) = cut {
+                            self.log.truncate_from(after.as_u64() + 1);
+                        }
+                        self.append(&entries, source);
                     }
                     self.raft.persisted(Time::ZERO, write.token);
                 }
-                Effect::Send { to, message } => send(to, message),
-                Effect::Commit { index } => {
+                Some(Effect::Send { to, message }) => send(to, message),
+                Some(Effect::Commit { index }) => {
                     let index = index.as_u64();
                     for at in self.applied + 1..=index {
                         let (_, payload) = self.log.get(at);
@@ -69,8 +75,9 @@ impl Node {
                     }
                     self.applied = index;
                 }
-                Effect::Fault { law } => panic!("{law}"),
-                _ => {}
+                Some(Effect::Fault { law }) => panic!("{law}"),
+                Some(_) => {}
+                None => return,
             }
         }
     }
@@ -121,9 +128,10 @@ impl Default for Cluster {
 impl Cluster {
     /// Three nodes, the first of which leads.
     pub fn new() -> Self {
+        let options = Arc::new(Options::default());
         let mut cluster = Self {
-            leader: Node::new(1),
-            followers: [2, 3].map(Node::new),
+            leader: Node::new(1, &options),
+            followers: [2, 3].map(|id| Node::new(id, &options)),
             client: Client::default(),
             outbox: Vec::new(),
         };
@@ -143,7 +151,7 @@ impl Cluster {
         }
         for at in 0..2 {
             let peer = self.followers[at].raft.me().node;
-            while let Some(append) = self.poll(peer) {
+            if let Some(append) = self.poll(peer) {
                 self.deliver(peer, Message::Append(append));
             }
         }

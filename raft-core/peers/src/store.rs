@@ -1,6 +1,8 @@
-//! A log in memory that keeps its own copy of every payload, and only the newest entries.
+//! Logs in memory that keep their own copy of every payload, and only the newest entries.
 //!
-//! Each node of each library stores its entries in one [`Log`], so that storing costs all of them the same.
+//! A library that wants entries as values of its own type gets a [`Log`]: payloads are slices of shared blocks, the
+//! cheapest form in which they can be handed out again without a copy. raft-core never sees a payload, so its host
+//! keeps them as plain bytes in a [`Ring`]. Both copy each payload once and drop the oldest entry for each new one.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -13,7 +15,7 @@ use crate::work::PAYLOAD;
 /// neither grows nor has to be found anew during a run.
 pub const KEPT: usize = 2_048;
 
-/// Payloads are copied into blocks of so many bytes, so that a copy costs no allocation of its own.
+/// Payloads are copied into blocks of so many bytes: an allocation for each block, not for each payload.
 const BLOCK: usize = 64 << 10;
 
 /// The entries `first..=last` of one node.
@@ -34,7 +36,7 @@ impl<E> Default for Log<E> {
 impl<E> Log<E> {
     /// Empty; the first entry will have index `first`.
     pub fn starting_at(first: u64) -> Self {
-        Self { first, entries: VecDeque::with_capacity(KEPT + 1), block: BytesMut::new() }
+        Self { first, entries: VecDeque::new(), block: BytesMut::new() }
     }
 
     /// This log's own copy of a payload, for the entry pushed next.
@@ -75,7 +77,7 @@ impl<E> Log<E> {
         self.entries.get(usize::try_from(index.checked_sub(self.first)?).ok()?)
     }
 
-    /// The entries of `indexes`.
+    /// The entries of `indexes`, the end exclusive.
     ///
     /// # Panics
     /// When one of them is not kept.
