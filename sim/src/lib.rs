@@ -3,8 +3,11 @@
 //! What it does not do: run an application of the product, or read a clock. Invariant: a run is decided by its options
 //! alone, so the same seed has the same history and the same hash.
 #![forbid(unsafe_code)]
+pub mod check;
+pub mod core;
 pub mod disk;
 mod host;
+pub mod linear;
 mod machine;
 mod mutant;
 mod network;

@@ -1,13 +1,15 @@
 //! The command line of the simulator: one seed, or a swarm of them.
 //!
-//! Exit codes: 0 all laws held, 1 a law broke, 2 wrong usage.
+//! Exit codes: 0 all laws held, 1 a safety law broke, 2 a liveness law broke, or wrong usage.
 
 use std::io::Write as _;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sim::core::commands;
 use sim::{LEGEND, MIN_STEPS, Mutant, RunOptions, Summary};
 
 /// Runs the real node over a simulated disk and network, and checks the laws of Raft at every step.
@@ -27,6 +29,9 @@ struct Cli {
 enum Command {
     /// Runs one seed and ends with the hash of its history
     Run {
+        /// What is simulated
+        #[arg(long, value_enum, default_value_t)]
+        tier: Tier,
         /// What decides everything
         #[arg(long)]
         seed: u64,
@@ -38,12 +43,54 @@ enum Command {
     },
     /// Runs many seeds, and stops at the first that breaks a law
     Swarm {
+        /// What is simulated
+        #[arg(long, value_enum, default_value_t)]
+        tier: Tier,
         /// First and last, the last not included: 0..1000
         #[arg(long, value_parser = parse_seeds)]
         seeds: Range<u64>,
+        /// Core tier: goes on after a breach, with a line for each
+        #[arg(long)]
+        all: bool,
+        /// Core tier: fails when a rare path was never reached
+        #[arg(long)]
+        require_marks: bool,
         #[command(flatten)]
         world: World,
     },
+    /// Looks for known bugs, each in a copy of the core: the simulator must find them all
+    Mutants {
+        /// Only these: m01,m09
+        #[arg(long, value_delimiter = ',', value_parser = parse_mutant)]
+        ids: Vec<u8>,
+        /// How many times to look for each, from another seed on
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+        restarts: u64,
+        /// How many seeds to try [default: 2000; 20000 for bugs of membership changes]
+        #[arg(long)]
+        max_seeds: Option<u64>,
+        /// Only those that were found within 99 seeds, trying at most 500
+        #[arg(long)]
+        quick: bool,
+        /// The table of medians
+        #[arg(long, default_value = "sim/mutants.tsv")]
+        table: PathBuf,
+        /// Writes the table anew
+        #[arg(long)]
+        write: bool,
+    },
+    /// Searches every state of small scopes of the real core, breadth first
+    Check(sim::check::CheckArgs),
+}
+
+/// How much of the product is real.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Tier {
+    /// The core alone, over simulated disks, network and clocks
+    Core,
+    /// The core, the log and the node, over simulated files, connections and clocks
+    #[default]
+    Full,
 }
 
 #[derive(Args)]
@@ -67,8 +114,27 @@ impl World {
 
 fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Run { seed, trace, world } => run(seed, trace, &world),
-        Command::Swarm { seeds, world } => swarm(seeds, &world),
+        Command::Check(args) => check(&args),
+        Command::Run { tier: Tier::Core, seed, trace, .. } => commands::run(seed, trace, &mut say).into(),
+        Command::Run { seed, trace, world, .. } => run(seed, trace, &world),
+        Command::Swarm { tier: Tier::Core, seeds, all, require_marks, .. } => {
+            commands::swarm(seeds, all, require_marks, &mut say).into()
+        }
+        Command::Swarm { seeds, world, .. } => swarm(seeds, &world),
+        Command::Mutants { ids, restarts, max_seeds, quick, table, write } => {
+            let hunt =
+                commands::Hunt { ids, restarts, max_seeds, is_quick: quick, table, writes: write };
+            answer(commands::mutants(&hunt, &mut say))
+        }
+    }
+}
+
+fn check(args: &sim::check::CheckArgs) -> ExitCode {
+    match sim::check::check(args, &mut std::io::stdout().lock()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        // Nobody reads any more: a quiet success.
+        Err(_) => ExitCode::SUCCESS,
     }
 }
 
@@ -127,6 +193,22 @@ fn report_breach(summary: &Summary, world: &World) {
     let mutant = world.mutant.map(|m| format!(" --mutant {m}")).unwrap_or_default();
     say(&format!("seed {} breaks a law. Replay it:", summary.seed));
     say(&format!("  sim run --seed {} --nodes {}{mutant} --trace", summary.seed, world.nodes));
+}
+
+/// An exit code; of a command that could not be carried out, that of wrong usage.
+fn answer(done: Result<u8, String>) -> ExitCode {
+    match done {
+        Ok(code) => code.into(),
+        Err(why) => {
+            eprintln!("sim: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn parse_mutant(text: &str) -> Result<u8, String> {
+    let number = text.strip_prefix('m').and_then(|number| number.parse().ok());
+    number.ok_or_else(|| format!("{text:?} is no mutant; write m01"))
 }
 
 /// Prints a line. Nobody reading is a quiet success.

@@ -1,4 +1,8 @@
-//! What clients were promised: one end per request, done is done, refused never happens, reads are fresh.
+//! What clients were promised: one end per request, done is done, refused never happens, reads are fresh, and all that
+//! they saw of a group can be put in one order.
+//!
+//! The last of these looks at all requests together, when the history is over. It needs no clock: a moment is how many
+//! questions and answers there were.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,6 +12,7 @@ use raft_net::node::Ticket;
 
 use super::law::{Breach, Checked, Law};
 use super::truth::Truth;
+use crate::linear::{self, History, Verdict, queue};
 use crate::machine::Reply;
 
 /// What a client asked for.
@@ -30,6 +35,29 @@ struct Request {
     asked: Asked,
     /// In simulated microseconds: when it must have ended.
     due: u64,
+    /// Where it stands among what is told of the group; a local read promises nothing and is told nowhere.
+    told: Option<usize>,
+}
+
+/// A request, for the history of its group's clients.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    node: NodeId,
+    /// The moment at which it was asked.
+    at: u64,
+    asked: Asked,
+    heard: Heard,
+}
+
+/// What a client heard of its request.
+#[derive(Clone, Copy, Debug)]
+enum Heard {
+    /// Nothing yet, or that nobody knows.
+    Nothing,
+    /// Nothing happened.
+    Refused,
+    /// It was done, at this moment, and the last entry applied was this one.
+    Done { at: u64, index: u64 },
 }
 
 /// All requests of all clients.
@@ -40,6 +68,9 @@ pub(crate) struct Clients {
     refused: BTreeSet<(GroupId, u64)>,
     /// The highest index that any answer rested on.
     floors: BTreeMap<GroupId, u64>,
+    told: BTreeMap<GroupId, Vec<Told>>,
+    /// How many questions and answers there were.
+    moment: u64,
     /// How many requests ended done, refused and unknown.
     pub(crate) ended: [u64; 3],
 }
@@ -59,7 +90,20 @@ impl Clients {
         asked: Asked,
         due: u64,
     ) {
-        self.pending.insert(ticket, Request { group, node, life, asked, due });
+        self.moment += 1;
+        let told = (asked != Asked::LocalRead).then(|| {
+            let told = self.told.entry(group).or_default();
+            told.push(Told { node, at: self.moment, asked, heard: Heard::Nothing });
+            told.len() - 1
+        });
+        self.pending.insert(ticket, Request { group, node, life, asked, due, told });
+    }
+
+    fn hears(&mut self, request: &Request, heard: Heard) {
+        let told = self.told.get_mut(&request.group);
+        if let Some(told) = request.told.and_then(|at| told?.get_mut(at)) {
+            told.heard = heard;
+        }
     }
 
     /// Whether an operation was answered as done.
@@ -79,6 +123,7 @@ impl Clients {
             let seen = format!("request {} ended twice, or was never asked: {outcome:?}", ticket.0);
             return Err(Breach { law: Law::X4, group: None, node: Some(node), seen });
         };
+        self.moment += 1;
         let group = request.group;
         let Some(truth) = truths.get(&group) else { return Ok(()) };
         let breach = |law, seen: String| Err(Breach::at(law, group, node, seen));
@@ -88,11 +133,13 @@ impl Clients {
                 let Some(reply) = Reply::decode(response) else {
                     return breach(Law::X2, format!("{asked:?} was answered with {response:?}"));
                 };
+                self.hears(&request, Heard::Done { at: self.moment, index: reply.index });
                 self.done(node, group, asked, reply, truth)
             }
             (Asked::Operation(operation), Outcome::Refused(refusal)) => {
                 self.ended[1] += 1;
                 self.refused.insert((group, operation));
+                self.hears(&request, Heard::Refused);
                 match truth.index_of(operation) {
                     Some(index) => {
                         let seen =
@@ -152,7 +199,7 @@ impl Clients {
         Ok(())
     }
 
-    /// The history is over (X2, X4). `life` tells which life of a node's process is the present one, if any.
+    /// The history is over (X2, X4, X5). `life` tells which life of a node's process is the present one, if any.
     pub(crate) fn at_the_end(
         &self,
         now: u64,
@@ -171,7 +218,9 @@ impl Clients {
                 let seen = format!("request {} ({:?}) has no end", ticket.0, request.asked);
                 Err(Breach::at(Law::X4, request.group, request.node, seen))
             }
-            None => Ok(()),
+            None => self.told.iter().try_for_each(|(group, told)| {
+                truths.get(group).map_or(Ok(()), |truth| is_linearizable(*group, told, truth))
+            }),
         }
     }
 
@@ -181,10 +230,61 @@ impl Clients {
     }
 }
 
+/// As many configurations may be remembered for the history of a group. Each offset is known, which leaves no choice:
+/// there are never more of them than requests.
+const MAX_STATES: usize = 100_000;
+
+/// Whether what the clients of a group saw can be put in one order (X5).
+fn is_linearizable(group: GroupId, told: &[Told], truth: &Truth) -> Checked {
+    match linear::check(&queue::Queue, &history(group, told, truth), MAX_STATES) {
+        Verdict::Linearizable(_) => Ok(()),
+        // What cannot be decided is no success either.
+        verdict @ (Verdict::Broken(_) | Verdict::Undecided(_)) => {
+            Err(Breach { law: Law::X5, group: Some(group), node: None, seen: verdict.to_string() })
+        }
+    }
+}
+
+/// The history of the clients of a group. To them it is a queue to which operations are appended and of which reads
+/// tell the end; entries that hold no operation have no offset.
+///
+/// An operation of unknown outcome stays open for ever. The log at the end tells its offset; if it is not there nobody
+/// can have seen it, and it is left out, as a refused one is.
+fn history(group: GroupId, told: &[Told], truth: &Truth) -> History<queue::Queue> {
+    let index_of = |told: &Told| match told.asked {
+        Asked::Operation(operation) => truth.index_of(operation),
+        Asked::Read { .. } | Asked::LocalRead => None,
+    };
+    let mut indexes: Vec<u64> = told.iter().filter_map(index_of).collect();
+    indexes.sort_unstable();
+    let before = |index: u64| indexes.partition_point(|other| *other < index) as u64;
+    let mut history = History::new();
+    for told in told {
+        let call = match told.asked {
+            Asked::Operation(operation) => queue::append(group.as_u64(), operation),
+            Asked::Read { .. } | Asked::LocalRead => queue::end(group.as_u64()),
+        };
+        let id = history.invoke(told.node.as_u64(), told.at, call);
+        match (told.asked, told.heard, index_of(told)) {
+            (Asked::Operation(_), Heard::Done { at, index }, _) => {
+                history.returned(id, at, queue::Answer::Offset(before(index)));
+            }
+            (_, Heard::Done { at, index }, _) => {
+                history.returned(id, at, queue::Answer::End(before(index.saturating_add(1))));
+            }
+            (Asked::Operation(_), Heard::Nothing, Some(index)) => {
+                history.took_effect(id, queue::Answer::Offset(before(index)));
+            }
+            (_, Heard::Nothing | Heard::Refused, _) => history.nothing_happened(id),
+        }
+    }
+    history
+}
+
 #[cfg(test)]
 mod tests {
     use raft_core::{LogId, LogIndex, Term};
-    use raft_net::Refusal;
+    use raft_net::{Doubt, Refusal};
 
     use super::*;
     use crate::oracle::image::Image;
@@ -271,5 +371,62 @@ mod tests {
         clients.answered(NODE, Ticket(1), &refused(), &truths()).unwrap();
         clients.at_the_end(11, |_| Some(1), &truths()).unwrap();
         assert_eq!(law(clients.answered(NODE, Ticket(1), &refused(), &truths())), Law::X4);
+    }
+
+    /// Operations 5 and 6 are entries 1 and 2.
+    fn two() -> BTreeMap<GroupId, Truth> {
+        let mut truths = truths();
+        let id = LogId::new(Term::new(1), LogIndex::new(2));
+        let images = BTreeMap::from([((NODE, GROUP), Image::holding(&[1, 1]))]);
+        let truth = truths.get_mut(&GROUP).unwrap();
+        truth.appended(NODE, id, 8, Some(6)).unwrap();
+        truth.commits(NODE, id.index, &images).unwrap();
+        truth.applied(NODE, id, 8, Some(6), 60).unwrap();
+        truths
+    }
+
+    /// Asks for each in turn and, if it is to be answered, answers it at once.
+    fn in_turn(requests: &[(Asked, Option<Outcome>)]) -> Checked {
+        let truths = two();
+        let mut clients = Clients::default();
+        for (number, (asked, outcome)) in requests.iter().enumerate() {
+            let ticket = Ticket(number as u64);
+            clients.asks(ticket, GROUP, (NODE, 1), *asked, 10);
+            if let Some(outcome) = outcome {
+                clients.answered(NODE, ticket, outcome, &truths)?;
+            }
+        }
+        clients.at_the_end(0, |_| Some(1), &truths)
+    }
+
+    fn done(index: u64) -> Option<Outcome> {
+        Some(Outcome::Done(reply(index, [0, 50, 60][index as usize])))
+    }
+
+    #[test]
+    fn an_order_of_the_log_against_the_order_of_time_breaks_x5() {
+        let (five, six) = (Asked::Operation(5), Asked::Operation(6));
+        in_turn(&[(five, done(1)), (six, done(2))]).unwrap();
+        assert_eq!(law(in_turn(&[(six, done(2)), (five, done(1))])), Law::X5);
+        let read = Asked::Read { floor: 0 };
+        in_turn(&[(read, done(0)), (five, done(1)), (read, done(1)), (six, done(2)), (read, done(2))])
+            .unwrap();
+        assert_eq!(law(in_turn(&[(five, done(1)), (read, done(2)), (six, done(2))])), Law::X5);
+        in_turn(&[(five, done(1)), (six, done(2)), (Asked::LocalRead, done(1))]).unwrap();
+    }
+
+    #[test]
+    fn an_operation_of_unknown_outcome_may_happen_late_but_not_before_it_is_asked() {
+        let (five, six) = (Asked::Operation(5), Asked::Operation(6));
+        let read = Asked::Read { floor: 0 };
+        for unheard in [None, Some(Outcome::Unknown(Doubt::LeaderChanged))] {
+            in_turn(&[(five, unheard.clone()), (read, done(0)), (six, done(2))]).unwrap();
+            in_turn(&[(five, done(1)), (six, unheard.clone()), (read, done(1))]).unwrap();
+            in_turn(&[(five, done(1)), (read, unheard.clone()), (six, done(2))]).unwrap();
+            in_turn(&[(Asked::Operation(9), unheard.clone()), (five, done(1)), (six, done(2))]).unwrap();
+            assert_eq!(law(in_turn(&[(six, done(2)), (five, unheard.clone())])), Law::X5);
+            let fresh = in_turn(&[(five, done(1)), (read, done(2)), (six, unheard)]);
+            assert_eq!(law(fresh), Law::X5, "it was seen before it was asked");
+        }
     }
 }

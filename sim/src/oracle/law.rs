@@ -37,6 +37,9 @@ pub enum Law {
     X3,
     /// A request ends exactly once, within its time.
     X4,
+    /// Client histories are linearizable: all that the clients of a group saw can be put in one order that keeps to the
+    /// order of time and explains each answer (Herlihy and Wing 1990).
+    X5,
     /// Once all is healed there are a leader and a new commit within ten election timeouts.
     V1,
     /// Once all is healed all replicas come to hold and to have applied the same.
@@ -66,6 +69,7 @@ impl Law {
             Self::X2 => "done stays done, refused never happens",
             Self::X3 => "a command is applied at most once",
             Self::X4 => "a request ends exactly once, in time",
+            Self::X5 => "client histories are linearizable",
             Self::V1 => "a leader and a commit within ten election timeouts after healing",
             Self::V5 => "healed replicas come to agree",
             Self::S1 => "nothing panics and no group is fenced",

@@ -1,0 +1,90 @@
+//! What can happen to one replica, as a number, so that a step of a search can be looked up.
+//!
+//! Every input is complete in itself: together with the state of one replica it decides what the replica does. Invariant:
+//! [`Input::code`] and [`Input::from_code`] are inverse to each other.
+
+/// Something that happens to one replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    /// This message arrives: at once, or after more than an election timeout without anything.
+    Deliver { message: u32, is_late: bool },
+    /// A deadline has come; or, for a leader, more than an election timeout has passed.
+    Tick { is_late: bool },
+    /// So many of the oldest writes have become durable, and one report covers them.
+    Complete { writes: u8 },
+    /// The process dies and starts again. So many of the unreported writes were done, and of the one after so many steps.
+    Crash { writes: u8, steps: u8 },
+    /// As a crash that keeps nothing unreported, and the disk has lost all entries of its log but so many.
+    Damage { left: u8 },
+    /// A client proposes one entry.
+    Propose,
+    /// The scope's change with this number is asked for.
+    Change { number: u8 },
+    /// Leadership is to go to this replica.
+    Transfer { to: u8 },
+    /// This message, which was the next to arrive, is lost on its way.
+    Lose { message: u32 },
+    /// The connection to this replica was lost.
+    Unreachable { peer: u8 },
+}
+
+impl Input {
+    pub(super) fn code(self) -> u32 {
+        let (tag, data) = match self {
+            Input::Deliver { message, is_late } => (0, message << 1 | u32::from(is_late)),
+            Input::Tick { is_late } => (1, u32::from(is_late)),
+            Input::Complete { writes } => (2, u32::from(writes)),
+            Input::Crash { writes, steps } => (3, u32::from(writes) << 8 | u32::from(steps)),
+            Input::Damage { left } => (4, u32::from(left)),
+            Input::Propose => (5, 0),
+            Input::Change { number } => (6, u32::from(number)),
+            Input::Transfer { to } => (7, u32::from(to)),
+            Input::Unreachable { peer } => (8, u32::from(peer)),
+            Input::Lose { message } => (9, message),
+        };
+        tag << 28 | data
+    }
+
+    pub(super) fn from_code(code: u32) -> Self {
+        let data = code & 0x0fff_ffff;
+        let low = data as u8;
+        match code >> 28 {
+            0 => Input::Deliver { message: data >> 1, is_late: data & 1 == 1 },
+            1 => Input::Tick { is_late: data == 1 },
+            2 => Input::Complete { writes: low },
+            3 => Input::Crash { writes: (data >> 8) as u8, steps: low },
+            4 => Input::Damage { left: low },
+            5 => Input::Propose,
+            6 => Input::Change { number: low },
+            7 => Input::Transfer { to: low },
+            9 => Input::Lose { message: data },
+            _ => Input::Unreachable { peer: low },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_input_comes_back_from_its_code() {
+        let inputs = [
+            Input::Deliver { message: 0, is_late: false },
+            Input::Deliver { message: 77_777, is_late: true },
+            Input::Tick { is_late: false },
+            Input::Tick { is_late: true },
+            Input::Complete { writes: 3 },
+            Input::Crash { writes: 2, steps: 1 },
+            Input::Damage { left: 4 },
+            Input::Propose,
+            Input::Change { number: 2 },
+            Input::Transfer { to: 3 },
+            Input::Unreachable { peer: 1 },
+            Input::Lose { message: 88_888 },
+        ];
+        for input in inputs {
+            assert_eq!(Input::from_code(input.code()), input);
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Scopes: how much may happen in a search, and from where it begins.
+//!
+//! A scope bounds what would otherwise never end: time-outs, crashes, proposals and so on. Within these bounds a search
+//! leaves nothing out. Named scopes look at one part of the protocol each, with the bounds that make it interesting and
+//! still finite.
+
+use std::fmt;
+
+/// What a scope counts. Each has a bound of at most 15.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Budget {
+    /// Election time-outs of replicas that do not lead.
+    Timeouts = 0,
+    /// Time-outs of leaders: a heartbeat each, or the end of their patience.
+    Heartbeats = 1,
+    /// Crashes, each followed by a restart.
+    Crashes = 2,
+    /// Messages delivered once more than they were sent.
+    Duplicates = 3,
+    /// Entries proposed at leaders.
+    Proposals = 4,
+    /// Membership changes asked for at leaders.
+    Changes = 5,
+    /// Leadership transfers asked for at leaders.
+    Transfers = 6,
+    /// Reports that a connection was lost, one end at a time.
+    Cuts = 7,
+    /// Disks that lose the end of their log, and know that they did.
+    Damages = 8,
+    /// Messages lost, in a scope that keeps their order. In one that does not, a message that never arrives is lost.
+    Losses = 9,
+    /// Messages that overtake others of the same connection, in a scope that keeps their order.
+    Overtakes = 10,
+}
+
+impl Budget {
+    /// All of them, in the order in which they are printed.
+    pub const ALL: [Budget; 11] = [
+        Budget::Timeouts,
+        Budget::Heartbeats,
+        Budget::Crashes,
+        Budget::Duplicates,
+        Budget::Proposals,
+        Budget::Changes,
+        Budget::Transfers,
+        Budget::Cuts,
+        Budget::Damages,
+        Budget::Losses,
+        Budget::Overtakes,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Budget::Timeouts => "time-outs",
+            Budget::Heartbeats => "heartbeats",
+            Budget::Crashes => "crashes",
+            Budget::Duplicates => "duplicates",
+            Budget::Proposals => "proposals",
+            Budget::Changes => "changes",
+            Budget::Transfers => "transfers",
+            Budget::Cuts => "cuts",
+            Budget::Damages => "damages",
+            Budget::Losses => "losses",
+            Budget::Overtakes => "overtakes",
+        }
+    }
+}
+
+/// So much of each budget: four bits each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Bounds(u64);
+
+impl Bounds {
+    /// The largest bound there is.
+    pub const MAX: u8 = 15;
+
+    /// The same bounds but for one; more than [`Bounds::MAX`] is that.
+    #[must_use]
+    pub fn with(self, budget: Budget, count: u8) -> Self {
+        let shift = 4 * budget as u32;
+        Self(self.0 & !(0xf << shift) | u64::from(count.min(Self::MAX)) << shift)
+    }
+
+    /// How much of that budget.
+    pub fn of(self, budget: Budget) -> u8 {
+        (self.0 >> (4 * budget as u32) & 0xf) as u8
+    }
+
+    /// One more of it spent; `None` when that is more than `self` allows.
+    pub(super) fn spend(self, spent: Bounds, budget: Budget) -> Option<Bounds> {
+        (spent.of(budget) < self.of(budget)).then(|| spent.with(budget, spent.of(budget) + 1))
+    }
+
+    pub(super) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    pub(super) fn bits(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut is_first = true;
+        for budget in Budget::ALL.into_iter().filter(|budget| self.of(*budget) > 0) {
+            let comma = if std::mem::take(&mut is_first) { "" } else { ", " };
+            write!(f, "{comma}{} {}", self.of(budget), budget.name())?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a search begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Three replicas that have never run.
+    Fresh,
+    /// Replica 1 has been elected in term 1, and all have heard that its first entry is committed.
+    Led,
+}
+
+/// A change of membership that a search may ask for. Replica 4 is the one that waits to be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Replica 4 becomes a learner, and a voter by itself once it has caught up.
+    Add,
+    /// So it does, and takes the place of this voter.
+    Replace(u8),
+    /// This voter goes.
+    Remove(u8),
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Add => f.write_str("add 4"),
+            Change::Replace(voter) => write!(f, "replace {voter} by 4"),
+            Change::Remove(voter) => write!(f, "remove {voter}"),
+        }
+    }
+}
+
+/// How the hosts keep their contract with the core. All but the first are for tests of the checker itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Conduct {
+    /// As they should.
+    #[default]
+    Honest,
+    /// A write is reported before it is done, so a crash may lose what was reported.
+    ReportsEarly,
+    /// A restart finds no vote where there was one.
+    ForgetsVote,
+    /// A crash loses the last entry of the log, reported or not.
+    LosesLastEntry,
+}
+
+/// What a search covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// What it is about, in a few words.
+    pub about: &'static str,
+    /// Where it begins.
+    pub start: Start,
+    /// What may happen.
+    pub bounds: Bounds,
+    /// The changes that may be asked for.
+    pub changes: Vec<Change>,
+    /// Writes are durable and reported at once. Spares the orders of reports, where the scope is about something else.
+    pub has_eager_disk: bool,
+    /// What one replica sends to another arrives in the order in which it was sent, as on one connection; else in any.
+    pub keeps_order: bool,
+    /// Messages that can change nothing any more, at no replica and at no later time, count as gone.
+    pub forgets_stale: bool,
+    /// The search ends after so many distinct states, unless it has seen all.
+    pub max_states: u64,
+    /// Whether the hosts behave.
+    pub conduct: Conduct,
+}
+
+impl Scope {
+    /// How many replicas there are: three voters, and the one that may be added.
+    pub(super) fn replicas(&self) -> usize {
+        let is_larger = self.changes.iter().any(|change| !matches!(change, Change::Remove(_)));
+        if is_larger { 4 } else { 3 }
+    }
+
+    fn new(name: &'static str, about: &'static str, start: Start, bounds: &[(Budget, u8)]) -> Self {
+        let bounds = bounds.iter().fold(Bounds::default(), |made, (budget, count)| made.with(*budget, *count));
+        Self {
+            name,
+            about,
+            start,
+            bounds,
+            changes: Vec::new(),
+            has_eager_disk: false,
+            keeps_order: false,
+            forgets_stale: true,
+            max_states: 2_000_000,
+            conduct: Conduct::Honest,
+        }
+    }
+
+    /// All scopes with a name, in the order in which `sim check` runs them.
+    pub fn all() -> Vec<Scope> {
+        use Budget::*;
+        let led = Start::Led;
+        let scopes = [
+            Self::new("election", "who leads, and votes over crashes", Start::Fresh, &[(Timeouts, 3), (Crashes, 1)]),
+            Self::new(
+                "replication",
+                "entries, conflicts, lost and doubled messages",
+                led,
+                &[(Timeouts, 1), (Heartbeats, 1), (Proposals, 2), (Crashes, 1), (Cuts, 1), (Duplicates, 1)],
+            ),
+            Self::new(
+                "membership",
+                "one change of each kind",
+                led,
+                &[(Changes, 1), (Timeouts, 1), (Heartbeats, 1), (Crashes, 1)],
+            ),
+            Self::new(
+                "transfer",
+                "leadership handed over",
+                led,
+                &[(Transfers, 1), (Proposals, 1), (Timeouts, 1), (Heartbeats, 1), (Crashes, 1)],
+            ),
+            Self::new(
+                "doubt",
+                "a disk that loses the end of its log",
+                led,
+                &[(Damages, 1), (Proposals, 1), (Timeouts, 2), (Crashes, 1)],
+            ),
+        ];
+        let mut scopes = scopes.to_vec();
+        scopes[2].changes =
+            vec![Change::Add, Change::Replace(3), Change::Replace(1), Change::Remove(3), Change::Remove(1)];
+        scopes[2].has_eager_disk = true;
+        scopes
+    }
+
+    /// The scope with that name.
+    pub fn named(name: &str) -> Option<Scope> {
+        Self::all().into_iter().find(|scope| scope.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_spent_up_to_its_bound_and_no_further() {
+        let bounds = Bounds::default().with(Budget::Crashes, 2).with(Budget::Damages, 15);
+        let mut spent = Bounds::default();
+        for _ in 0..2 {
+            spent = bounds.spend(spent, Budget::Crashes).expect("there is some left");
+        }
+        assert_eq!(bounds.spend(spent, Budget::Crashes), None);
+        assert_eq!(bounds.spend(spent, Budget::Timeouts), None);
+        assert_eq!((spent.of(Budget::Crashes), spent.of(Budget::Damages)), (2, 0));
+        assert_eq!(bounds.to_string(), "2 crashes, 15 damages");
+    }
+}

@@ -1,0 +1,535 @@
+//! The states of a search and the steps between them.
+//!
+//! A state is a few numbers: that of each replica's state, those of the messages in flight (a multiset, sorted), what is
+//! spent of each budget, and that of the history. The things behind the numbers are kept once. A step depends only on one
+//! replica's state and one input, so each pair of these is run on the real core once, and its outcome is looked up from
+//! then on. This rests on what any search with a visited set rests on: replicas with the same fingerprint do the same. A
+//! search that doubts it ([`World::twins`]) runs both.
+
+use raft_core::{Message, RoleKind, Term};
+
+use super::hash::{FastMap, Hasher128};
+use super::history::Histories;
+use super::input::Input;
+use super::law::{Broken, CheckedLaw};
+use super::logs::Logs;
+use super::replica::{Packet, Replica, Setting};
+use super::scope::{Bounds, Budget, Scope, Start};
+
+/// The most replicas a scope may have.
+pub(super) const MAX_REPLICAS: usize = 4;
+
+/// One state of the whole group.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(super) struct State {
+    /// The number of each replica's state; those beyond the scope's are zero.
+    pub(super) replicas: [u32; MAX_REPLICAS],
+    pub(super) history: u32,
+    pub(super) spent: Bounds,
+    /// The numbers of the messages in flight, those sent twice twice: sorted, or by connection and then in the order in
+    /// which they were sent, if it is kept.
+    pub(super) network: Vec<u32>,
+}
+
+impl State {
+    /// How many words [`State::store`] writes before the messages.
+    const HEAD: usize = MAX_REPLICAS + 4;
+
+    /// Appends it to an arena.
+    pub(super) fn store(&self, arena: &mut Vec<u32>) {
+        let spent = self.spent.bits();
+        arena.push(self.network.len() as u32);
+        arena.extend_from_slice(&self.replicas);
+        arena.extend_from_slice(&[self.history, spent as u32, (spent >> 32) as u32]);
+        arena.extend_from_slice(&self.network);
+    }
+
+    /// Reads the state that begins there. Says where the next one does.
+    pub(super) fn load(&mut self, arena: &[u32], at: usize) -> usize {
+        let head = &arena[at..at + Self::HEAD];
+        self.replicas.copy_from_slice(&head[1..=MAX_REPLICAS]);
+        let rest = &head[MAX_REPLICAS + 1..];
+        self.history = rest[0];
+        self.spent = Bounds::from_bits(u64::from(rest[2]) << 32 | u64::from(rest[1]));
+        let end = at + Self::HEAD + head[0] as usize;
+        self.network.clear();
+        self.network.extend_from_slice(&arena[at + Self::HEAD..end]);
+        end
+    }
+
+    pub(super) fn hash(&self) -> u128 {
+        let mut hasher = Hasher128::default();
+        for pair in self.replicas.chunks(2) {
+            hasher.word(u64::from(pair[0]) << 32 | u64::from(pair[1]));
+        }
+        hasher.word(self.spent.bits());
+        hasher.word(u64::from(self.history) << 32 | self.network.len() as u64);
+        for pair in self.network.chunks(2) {
+            hasher.word(u64::from(pair[0]) << 32 | u64::from(pair.get(1).copied().unwrap_or(u32::MAX)));
+        }
+        hasher.finish128()
+    }
+}
+
+/// One thing that may happen in a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Action {
+    /// The place of the replica, from 0.
+    pub(super) at: usize,
+    pub(super) input: Input,
+    pub(super) budget: Option<Budget>,
+    /// Where the message that it is about stands among those in flight; zero when it is about none.
+    pub(super) place: usize,
+}
+
+/// What is asked of a replica's state again and again.
+#[derive(Clone, Copy)]
+struct Summary {
+    log: u32,
+    durable: u32,
+    commit: u32,
+    role: RoleKind,
+    term: Term,
+    durable_term: Term,
+    attempt: u64,
+    /// Its offers, in the common list.
+    offers: (u32, u32),
+}
+
+/// The outcome of an input at a replica.
+#[derive(Clone, Copy)]
+struct Step {
+    next: u32,
+    /// What it sent, in the common list.
+    sent: (u32, u32),
+    /// The term it began to lead in; zero when it did not.
+    led: Term,
+}
+
+/// The things behind the numbers, and what is known of the steps between them.
+pub(super) struct World {
+    pub(super) setting: Setting,
+    replicas: Vec<Replica>,
+    summaries: Vec<Summary>,
+    known: FastMap<u128, u32>,
+    offers: Vec<(Input, Option<Budget>)>,
+    packets: Vec<Packet>,
+    packet_numbers: FastMap<Packet, u32>,
+    steps: Vec<Step>,
+    step_numbers: FastMap<u64, u32>,
+    sent: Vec<u32>,
+    broken: FastMap<u32, Broken>,
+    logs: Logs,
+    histories: Histories,
+    /// Compares, at each step into a known state, the replica that came there with the one that came there first.
+    pub(super) has_twins: bool,
+    /// How many were compared.
+    pub(super) twins: u64,
+}
+
+impl World {
+    pub(super) fn new(scope: Scope) -> Self {
+        Self {
+            setting: Setting::new(scope),
+            replicas: Vec::new(),
+            summaries: Vec::new(),
+            known: FastMap::default(),
+            offers: Vec::new(),
+            packets: Vec::new(),
+            packet_numbers: FastMap::default(),
+            steps: Vec::new(),
+            step_numbers: FastMap::default(),
+            sent: Vec::new(),
+            broken: FastMap::default(),
+            logs: Logs::new(),
+            histories: Histories::new(),
+            has_twins: false,
+            twins: 0,
+        }
+    }
+
+    fn scope(&self) -> &Scope {
+        &self.setting.scope
+    }
+
+    /// The state from which the search begins.
+    ///
+    /// # Errors
+    /// When a law breaks on the way there.
+    pub(super) fn start(&mut self) -> Result<State, Broken> {
+        let mut state = State::default();
+        for (at, replica) in self.setting.fresh().into_iter().enumerate() {
+            state.replicas[at] = self.number_replica(replica)?;
+        }
+        if self.scope().start == Start::Led {
+            // Replica 1 campaigns; then whatever can happen without cost does, until all is quiet. Its heartbeat tells
+            // all that its first entry is committed.
+            let campaign = Action { at: 0, input: Input::Tick { is_late: false }, budget: None, place: 0 };
+            self.take(&mut state, campaign, true)?;
+            loop {
+                let next = self.actions(&state).into_iter().find(|action| action.budget.is_none());
+                let Some(action) = next else { break };
+                if !self.take(&mut state, action, true)? && matches!(action.input, Input::Deliver { .. }) {
+                    state.network.remove(action.place);
+                }
+            }
+        }
+        Ok(state)
+    }
+
+    /// All that may happen in a state, in a fixed order, some of it perhaps without effect.
+    pub(super) fn actions(&self, state: &State) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.each_action(state, |action| actions.push(action));
+        actions
+    }
+
+    /// See [`World::actions`].
+    pub(super) fn each_action(&self, state: &State, mut act: impl FnMut(Action)) {
+        let bounds = self.scope().bounds;
+        let is_free = |budget: Option<Budget>| budget.is_none_or(|b| state.spent.of(b) < bounds.of(b));
+        for at in 0..self.scope().replicas() {
+            let (from, to) = self.summaries[state.replicas[at] as usize].offers;
+            for &(input, budget) in &self.offers[from as usize..to as usize] {
+                // All replicas are alike at a fresh start, so the first to time out may be called replica 1.
+                let is_twin = budget == Some(Budget::Timeouts)
+                    && at > 0
+                    && self.scope().start == Start::Fresh
+                    && state.spent.of(Budget::Timeouts) == 0;
+                if is_free(budget) && !is_twin {
+                    act(Action { at, input, budget, place: 0 });
+                }
+            }
+        }
+        let keeps_order = self.scope().keeps_order;
+        let may_double = is_free(Some(Budget::Duplicates));
+        let may_lose = keeps_order && is_free(Some(Budget::Losses));
+        let may_overtake = keeps_order && is_free(Some(Budget::Overtakes));
+        let (mut previous, mut connection) = (None, None);
+        for (place, &message) in state.network.iter().enumerate() {
+            let packet = &self.packets[message as usize];
+            let ends = (packet.from, packet.to);
+            let is_first = connection.replace(ends) != Some(ends);
+            let is_repeated = previous.replace(message) == Some(message);
+            let budget = if keeps_order && !is_first { Some(Budget::Overtakes) } else { None };
+            if is_repeated && (!keeps_order || !is_first) || budget.is_some() && !may_overtake {
+                continue;
+            }
+            let at = usize::from(packet.to) - 1;
+            if may_lose && budget.is_none() {
+                act(Action { at, input: Input::Lose { message }, budget: Some(Budget::Losses), place });
+            }
+            let minds = self.replicas[state.replicas[at] as usize].minds_delay(&packet.message);
+            for is_late in [false, true] {
+                if is_late && !minds {
+                    continue;
+                }
+                let input = Input::Deliver { message, is_late };
+                act(Action { at, input, budget, place });
+                if may_double && budget.is_none() {
+                    act(Action { at, input, budget: Some(Budget::Duplicates), place });
+                }
+            }
+        }
+    }
+
+    /// Turns `state` into the one that follows by `action`. `false` when nothing would change but what is spent or in
+    /// flight: then it is left as it is. `is_free` spends nothing.
+    ///
+    /// # Errors
+    /// The law that the action breaks.
+    pub(super) fn take(&mut self, state: &mut State, action: Action, is_free: bool) -> Result<bool, Broken> {
+        let Action { at, input, budget, place } = action;
+        let before = state.replicas[at];
+        if let Input::Lose { .. } = input {
+            state.network.remove(place);
+            state.spent = self.scope().bounds.spend(state.spent, Budget::Losses).unwrap_or(state.spent);
+            return Ok(true);
+        }
+        let number = self.step(before, input)?;
+        let step = self.steps[number as usize];
+        state.replicas[at] = step.next;
+        let bounds = self.scope().bounds;
+        let spent = match budget.filter(|_| !is_free) {
+            Some(budget) => bounds.spend(state.spent, budget).unwrap_or(state.spent),
+            None => state.spent,
+        };
+        // What is sent waits at the end until the message that was delivered is taken out of its place.
+        let flight = state.network.len();
+        for index in step.sent.0..step.sent.1 {
+            let message = self.sent[index as usize];
+            if !self.is_stale(state, message) {
+                state.network.push(message);
+            }
+        }
+        let is_taken = matches!(input, Input::Deliver { .. }) && budget != Some(Budget::Duplicates);
+        // In order, a message that changes nothing makes room for the next one. In any order it may as well come later.
+        let makes_room = is_taken && self.scope().keeps_order && budget.is_none();
+        if step.next == before && state.network.len() == flight && !makes_room {
+            return Ok(false);
+        }
+        state.spent = spent;
+        let sent = state.network.split_off(flight);
+        if is_taken {
+            state.network.remove(place);
+        }
+        for message in sent {
+            let place = self.place(&state.network, message);
+            state.network.insert(place, message);
+        }
+        if step.next != before {
+            if self.scope().forgets_stale {
+                let mut network = std::mem::take(&mut state.network);
+                network.retain(|message| !self.is_stale(state, *message));
+                state.network = network;
+            }
+            self.judge(state, at, before, step, input)?;
+        }
+        Ok(true)
+    }
+
+    /// Where a message that is sent now stands among those in flight.
+    fn place(&self, network: &[u32], message: u32) -> usize {
+        if !self.scope().keeps_order {
+            return network.partition_point(|other| *other < message);
+        }
+        let connection = |message: u32| {
+            let packet = &self.packets[message as usize];
+            (packet.from, packet.to)
+        };
+        network.partition_point(|other| connection(*other) <= connection(message))
+    }
+
+    /// Whether a message can change nothing any more, wherever and whenever it is delivered: an answer whose question is
+    /// over for good. And it changes nothing now.
+    fn is_stale(&mut self, state: &State, message: u32) -> bool {
+        if !self.scope().forgets_stale {
+            return false;
+        }
+        let packet = &self.packets[message as usize];
+        let number = state.replicas[usize::from(packet.to) - 1];
+        let to = &self.summaries[number as usize];
+        let stands = |roles: &[RoleKind], term: Term| to.term == term && roles.contains(&to.role);
+        let is_over = match &packet.message {
+            // A candidate asks once in a term, and a disk that has the term keeps it.
+            Message::VoteReply(m) => {
+                to.durable_term >= m.term && (!m.granted || !stands(&[RoleKind::Candidate], m.term))
+            }
+            Message::AppendReply(m) => {
+                to.durable_term >= m.term && !stands(&[RoleKind::Candidate, RoleKind::Leader], m.term)
+            }
+            // No attempt has the number of another, in this life of the process or a later one.
+            Message::PreVoteReply(m) => {
+                let is_asked = to.role == RoleKind::PreCandidate && m.attempt == to.attempt;
+                to.durable_term >= m.term && (!m.granted || !is_asked)
+            }
+            _ => false,
+        };
+        if !is_over {
+            return false;
+        }
+        let now = self.step(number, Input::Deliver { message, is_late: false });
+        now.is_ok_and(|step| {
+            let step = self.steps[step as usize];
+            step.next == number && step.sent.0 == step.sent.1
+        })
+    }
+
+    /// What an input does at a replica in this state: run on the core, once.
+    fn step(&mut self, number: u32, input: Input) -> Result<u32, Broken> {
+        let key = u64::from(number) << 32 | u64::from(input.code());
+        if let Some(step) = self.step_numbers.get(&key) {
+            // Nearly always none is broken, and then there is nothing to look up.
+            let broken = if self.broken.is_empty() { None } else { self.broken.get(step) };
+            return broken.map_or(Ok(*step), |broken| Err(broken.clone()));
+        }
+        let packet = match input {
+            Input::Deliver { message, .. } => Some(self.packets[message as usize].clone()),
+            _ => None,
+        };
+        let done = self.setting.step(&self.replicas[number as usize], input, packet.as_ref());
+        let step = self.steps.len() as u32;
+        let made = done.and_then(|(next, outcome)| {
+            let from = self.sent.len() as u32;
+            for packet in outcome.sent {
+                let message = self.number_packet(packet);
+                self.sent.push(message);
+            }
+            let sent = (from, self.sent.len() as u32);
+            let next = self.number_replica(next)?;
+            Ok(Step { next, sent, led: outcome.led.unwrap_or(Term::ZERO) })
+        });
+        self.step_numbers.insert(key, step);
+        match made {
+            Ok(made) => {
+                self.steps.push(made);
+                Ok(step)
+            }
+            Err(broken) => {
+                self.steps.push(Step { next: number, sent: (0, 0), led: Term::ZERO });
+                self.broken.insert(step, broken.clone());
+                Err(broken)
+            }
+        }
+    }
+
+    fn number_packet(&mut self, packet: Packet) -> u32 {
+        if let Some(number) = self.packet_numbers.get(&packet) {
+            return *number;
+        }
+        let number = self.packets.len() as u32;
+        self.packets.push(packet.clone());
+        self.packet_numbers.insert(packet, number);
+        number
+    }
+
+    fn number_replica(&mut self, replica: Replica) -> Result<u32, Broken> {
+        let fingerprint = replica.fingerprint();
+        if let Some(&number) = self.known.get(&fingerprint) {
+            if self.has_twins {
+                self.compare(number, &replica)?;
+            }
+            return Ok(number);
+        }
+        let genesis = &self.setting.genesis;
+        let log = self.logs.number(super::image::Log::of(&replica.raft), genesis)?;
+        let durable = self.logs.number(replica.image.log.clone(), genesis)?;
+        let from = self.offers.len() as u32;
+        self.offers.extend(self.setting.offers(&replica));
+        let soft = replica.raft.soft_state();
+        self.summaries.push(Summary {
+            log,
+            durable,
+            commit: replica.raft.commit().as_u64() as u32,
+            role: soft.role,
+            term: soft.term,
+            durable_term: replica.image.hard_state.term,
+            attempt: replica.attempt,
+            offers: (from, self.offers.len() as u32),
+        });
+        let number = self.replicas.len() as u32;
+        self.replicas.push(replica);
+        self.known.insert(fingerprint, number);
+        Ok(number)
+    }
+
+    /// The laws between replicas, after the one at `at` has changed. Brings the history up to date.
+    fn judge(&mut self, state: &mut State, at: usize, before: u32, step: Step, input: Input) -> Result<(), Broken> {
+        let (was, is) = (self.summaries[before as usize], self.summaries[step.next as usize]);
+        let number = at as u8 + 1;
+        if step.led > Term::ZERO {
+            let history = self.histories.get(state.history);
+            let next = history.lead(number, step.led, self.logs.get(is.log))?;
+            state.history = self.histories.number(next);
+        }
+        if is.commit > was.commit {
+            // A leader may commit and hand over in one step.
+            let leader = [was, is].into_iter().find(|summary| summary.role == RoleKind::Leader);
+            let leads = leader.map(|leader| leader.term).or(Some(step.led).filter(|term| *term > Term::ZERO));
+            let history = self.histories.get(state.history);
+            let known = history.len();
+            let next = history.commit(number, self.logs.get(is.log), is.commit as usize, leads)?;
+            if next.len() > known {
+                self.judge_commit(state, at, &next)?;
+            }
+            state.history = self.histories.number(next);
+        }
+        let history = self.histories.get(state.history);
+        if is.durable != was.durable && !matches!(input, Input::Damage { .. }) {
+            let committed = history.log();
+            let held = |durable: u32| self.logs.get(durable).common_prefix(&committed);
+            if held(is.durable) < held(was.durable) {
+                let (old, new) = (self.logs.get(was.durable), self.logs.get(is.durable));
+                let detail = format!("the disk of replica {number} held {old} and holds {new}; committed is {committed}");
+                return Err(Broken::new(CheckedLaw::CommittedIsForEver, detail));
+            }
+        }
+        if is.log != was.log {
+            let log = self.logs.get(is.log);
+            let open = log.memberships().filter(|(index, _)| index.as_u64() > history.len() as u64).count();
+            if open > 1 {
+                let detail = format!("replica {number} has {open}, in {log} of which {} are committed", history.len());
+                return Err(Broken::new(CheckedLaw::OneChangeAtATime, detail));
+            }
+        }
+        if is.log != was.log || is.durable != was.durable {
+            for other in 0..self.scope().replicas() {
+                let other = self.summaries[state.replicas[other] as usize];
+                for (mine, theirs) in
+                    [(is.log, other.log), (is.log, other.durable), (is.durable, other.log), (is.durable, other.durable)]
+                {
+                    self.logs.check_match(mine, theirs)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The leader at `at` has committed more: a quorum holds it, and so do all leaders of later terms.
+    fn judge_commit(&self, state: &State, at: usize, history: &super::history::History) -> Result<(), Broken> {
+        let committed = history.log();
+        let leader = &self.replicas[state.replicas[at] as usize];
+        let last = committed.last_id();
+        let holds = |replica: raft_core::ReplicaId| {
+            state.replicas[..self.scope().replicas()].iter().map(|number| &self.replicas[*number as usize]).any(|held| {
+                // Who has lost what it acknowledged stands in for it, by refusing its vote to all who lack it.
+                let stands_in = held.image.doubt.is_some_and(|extent| extent >= last);
+                held.raft.me() == replica && (stands_in || held.image.log.shares(&committed, committed.0.len()))
+            })
+        };
+        if !leader.raft.membership().is_quorum(holds) {
+            let detail = format!("replica {} commits {committed}, and a quorum does not hold it", leader.number);
+            return Err(Broken::new(CheckedLaw::CommittedIsHeld, detail));
+        }
+        for number in &state.replicas[..self.scope().replicas()] {
+            let (other, replica) = (&self.summaries[*number as usize], &self.replicas[*number as usize]);
+            if other.role == RoleKind::Leader {
+                history.is_complete(replica.number, other.term, self.logs.get(other.log))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives two replicas with one fingerprint all inputs that the first is offered, and looks whether they differ.
+    fn compare(&mut self, number: u32, other: &Replica) -> Result<(), Broken> {
+        let (from, to) = self.summaries[number as usize].offers;
+        let first = self.replicas[number as usize].clone();
+        let offers = self.offers[from as usize..to as usize].to_vec();
+        let mut tries: Vec<(Input, Option<Packet>)> = offers.into_iter().map(|(input, _)| (input, None)).collect();
+        for (message, packet) in self.packets.iter().enumerate().filter(|(_, packet)| packet.to == first.number) {
+            for is_late in [false, true] {
+                tries.push((Input::Deliver { message: message as u32, is_late }, Some(packet.clone())));
+            }
+        }
+        for (input, packet) in tries {
+            let one = self.setting.step(&first, input, packet.as_ref());
+            let two = self.setting.step(other, input, packet.as_ref());
+            let is_same = match (&one, &two) {
+                (Ok((a, x)), Ok((b, y))) => {
+                    a.fingerprint() == b.fingerprint() && x.sent == y.sent && x.led == y.led
+                }
+                (Err(a), Err(b)) => a == b,
+                _ => false,
+            };
+            if !is_same {
+                let detail = format!("two states of replica {} with one fingerprint part at {input:?}", first.number);
+                return Err(Broken::new(CheckedLaw::CoreInvariants, detail));
+            }
+        }
+        self.twins += 1;
+        Ok(())
+    }
+
+    pub(super) fn replica(&self, number: u32) -> &Replica {
+        &self.replicas[number as usize]
+    }
+
+    pub(super) fn packet(&self, number: u32) -> &Packet {
+        &self.packets[number as usize]
+    }
+
+    /// How many replica states, messages, steps, logs and histories are kept.
+    pub(super) fn sizes(&self) -> [usize; 5] {
+        [self.replicas.len(), self.packets.len(), self.steps.len(), self.logs.len(), self.histories.len()]
+    }
+}
