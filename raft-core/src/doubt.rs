@@ -32,18 +32,21 @@ impl Doubt {
 impl Raft {
     /// No leader is heard: asks the voters whether the extent can matter at all.
     pub(crate) fn ask_about_doubt(&mut self, now: Time) {
-        let after = self.log.last_id();
-        let Some(doubt) = &mut self.doubt else { return };
+        let after = self.durable_end();
+        let is_rewritten = self.doubt.as_ref().is_some_and(|doubt| self.log.last_id() >= doubt.extent);
+        let at = self.election_deadline(now);
+        if let Role::Follower(follower) = &mut self.role {
+            follower.campaign_at = at;
+        }
+        let Some(doubt) = self.doubt.as_mut().filter(|_| !is_rewritten) else {
+            return; // Its own disk is all that it waits for.
+        };
         if doubt.after != after {
             **doubt = Doubt::new(after, doubt.extent);
         }
         let extent = doubt.extent;
         if self.hard_state.term <= extent.term {
             self.become_follower(now, extent.term.next(), None);
-        }
-        let at = self.election_deadline(now);
-        if let Role::Follower(follower) = &mut self.role {
-            follower.campaign_at = at;
         }
         let query = DoubtQuery { term: self.hard_state.term, after, extent };
         let me = self.me.node;
@@ -54,7 +57,11 @@ impl Raft {
     }
 
     pub(crate) fn on_doubt(&mut self, now: Time, from: ReplicaId, m: DoubtQuery) {
-        if !self.membership().is_voter(from) || m.term <= m.extent.term || self.has_leader(now) {
+        if !self.membership().is_voter(from)
+            || m.term <= m.extent.term
+            || m.after >= m.extent
+            || self.has_leader(now)
+        {
             return;
         }
         if m.term > self.hard_state.term {
@@ -79,29 +86,30 @@ impl Raft {
         if m.term > self.hard_state.term {
             self.become_follower(now, m.term, None);
         }
+        let after = self.durable_end();
         let Some(doubt) = &mut self.doubt else { return };
-        let is_current = m.extent == doubt.extent && m.after == doubt.after && m.after == self.log.last_id();
+        let is_current = m.extent == doubt.extent && m.after == doubt.after && m.after == after;
         if m.holds || !is_current || m.term <= m.extent.term || doubt.nacks.contains(&from) {
             return;
         }
         doubt.nacks.push(from);
         let nacks = &doubt.nacks;
-        if !self.memberships.latest().is_quorum(|voter| !nacks.contains(&voter)) {
+        // While joint, the first lost entry may have been the one that ends that: the incoming voters commit it alone.
+        if !self.memberships.latest().voters().is_quorum(|voter| !nacks.contains(&voter)) {
             self.doubt = None;
         }
     }
 
-    /// What is durable and agrees with a leader reaches the extent: the log is whole.
+    /// What is durable reaches the extent: the log is whole. Whatever it holds after the certain part came from leaders.
     pub(crate) fn settle_doubt(&mut self) {
-        if let Some(doubt) = &self.doubt
-            && let Role::Follower(follower) = &self.role
-        {
-            let index = follower.verified.min(self.durability.durable());
-            let whole = self.log.term_at(index).map(|term| LogId::new(term, index));
-            if whole >= Some(doubt.extent) {
-                self.doubt = None;
-            }
-        }
+        let end = self.durable_end();
+        self.doubt.take_if(|doubt| end >= doubt.extent);
+    }
+
+    /// The last entry that a crash would leave.
+    fn durable_end(&self) -> LogId {
+        let index = self.durability.durable().max(self.log.before().index);
+        LogId::new(self.log.term_at(index).unwrap_or_default(), index)
     }
 
     /// The last entry that a log must reach to get this replica's vote.

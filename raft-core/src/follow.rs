@@ -78,9 +78,6 @@ impl Raft {
             follower.campaign_at = campaign_at;
             follower.is_asleep = false;
             follower.round = follower.round.max(round);
-            if follower.reads.is_some() {
-                self.ask_again(now);
-            }
         }
         true
     }
@@ -130,7 +127,6 @@ impl Raft {
         self.set_commit(m.commit.min(verified));
         if !writes {
             self.reply_matched();
-            self.settle_doubt();
         }
     }
 

@@ -83,6 +83,10 @@ impl Progress {
         matches!(self.state, ProgressState::Probe { outstanding: None, .. })
     }
 
+    pub(crate) fn is_replicating(&self) -> bool {
+        matches!(self.state, ProgressState::Replicate { .. })
+    }
+
     pub(crate) fn wants_snapshot(&self) -> bool {
         matches!(self.state, ProgressState::Snapshot { .. })
     }

@@ -235,6 +235,12 @@ impl Raft {
         if self.fault.is_some() || self.next_deadline().is_none_or(|at| now < at) {
             return;
         }
+        if self.read_deadline().is_some_and(|at| now >= at) {
+            self.ask_again(now);
+        }
+        if self.role_deadline().is_none_or(|at| now < at) {
+            return;
+        }
         match &self.role {
             Role::Leader(_) => self.on_heartbeat_time(now),
             _ if self.doubt.is_some() => self.ask_about_doubt(now),
@@ -247,6 +253,11 @@ impl Raft {
         if self.fault.is_some() {
             return None;
         }
+        let role = self.role_deadline();
+        role.into_iter().chain(self.read_deadline()).min()
+    }
+
+    fn role_deadline(&self) -> Option<Time> {
         match &self.role {
             Role::Leader(leader) if matches!(leader.sleep, LeaderSleep::Asleep) => None,
             Role::Leader(leader) => Some(leader.heartbeat_at),
@@ -268,6 +279,9 @@ impl Raft {
         if !self.durability.report(token) {
             return self.broken(Law::HostContract);
         }
+        if self.doubt.is_some() {
+            self.settle_doubt();
+        }
         while let Some((to, message)) = self.durability.release() {
             self.effects.push_back(Effect::Send { to, message });
         }
@@ -275,7 +289,6 @@ impl Raft {
             Role::Candidate(_) => self.count_votes(now),
             Role::Follower(_) if self.durability.durable() > before => {
                 self.reply_matched();
-                self.settle_doubt();
             }
             Role::Leader(_) => self.advance_commit(now),
             _ => {}

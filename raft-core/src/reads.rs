@@ -107,18 +107,32 @@ impl Raft {
         }
     }
 
-    /// The leader lives and has not answered: the question or the answer was lost. The latest one stands for all.
+    /// When a follower does not wait for an answer any longer, if it waits for one.
+    pub(crate) fn read_deadline(&self) -> Option<Time> {
+        let Role::Follower(follower) = &self.role else { return None };
+        let asked = follower.reads.as_ref().filter(|asked| !asked.waiting.is_empty())?;
+        Some(asked.asked_at.after(self.options.heartbeat_interval * 2))
+    }
+
+    /// The question or the answer was lost. If the leader lives it is asked again, and the latest question stands for
+    /// all; else the reads fail, also at a replica that has no time-out of its own.
     pub(crate) fn ask_again(&mut self, now: Time) {
+        let timeout = self.options.election_timeout;
         let Role::Follower(follower) = &mut self.role else { return };
-        let (Some(leader), Some(asked)) = (follower.leader(), &mut follower.reads) else { return };
-        let Some((&read, _)) = asked.waiting.last_key_value() else {
-            follower.reads = None;
-            return;
-        };
-        if now.since(asked.asked_at) >= self.options.heartbeat_interval * 2 {
+        let alive = follower.heard.filter(|(_, at)| now.since(*at) < timeout).map(|(leader, _)| leader);
+        let newest = follower.reads.as_mut().and_then(|asked| {
             asked.asked_at = now;
-            let term = self.hard_state.term;
-            self.send(leader.node, Message::ReadIndex(ReadIndexRequest { term, read }));
+            asked.waiting.last_key_value().map(|(read, _)| *read)
+        });
+        match (alive, newest) {
+            (Some(leader), Some(read)) => {
+                let term = self.hard_state.term;
+                self.send(leader.node, Message::ReadIndex(ReadIndexRequest { term, read }));
+            }
+            _ => {
+                let reads = follower.reads.take();
+                self.fail_reads(reads, ReadFailure::LeaderChanged);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Sleep by agreement: a group with nothing to do says nothing and waits for nothing.
 //!
-//! A leader whose log is committed and durable asks its voters, with the heartbeat that they would have had anyway, to
+//! A leader whose log is committed and durable asks all it feeds, with the heartbeat that they would have had anyway, to
 //! sleep at exactly that log. Who agrees stops its election timer and relies on what its host says of the leader's *node*
 //! from then on; when all voters on live nodes have agreed, the leader stops too. A dead node keeps nothing awake.
 //! Liveness only suppresses campaigns and step-downs; nothing is committed or read by it. What wakes a group: a message, a
@@ -102,10 +102,9 @@ impl Raft {
         true
     }
 
-    /// The nodes whose agreement counts: those that live and vote.
+    /// The nodes whose agreement counts: all that live and are fed.
     fn sleepers(&self) -> Vec<NodeId> {
-        let others = self.membership().replicas().filter(|r| *r != self.me && self.membership().is_voter(*r));
-        others.map(|voter| voter.node).filter(|node| self.is_live(*node)).collect()
+        self.peers().filter(|node| self.is_live(*node)).collect()
     }
 
     /// Whether nothing is to be done, for anybody who lives.
@@ -119,7 +118,9 @@ impl Raft {
         if !self.is_serving() || !is_settled || is_asked || self.storage != StorageHealth::Good {
             return false;
         }
-        let is_fed = |p: &Progress| p.matched == last && p.commit_told == last && !p.is_departing;
+        let is_fed = |p: &Progress| {
+            p.is_replicating() && p.matched == last && p.commit_told == last && !p.is_departing
+        };
         let is_content = |p: &Progress| match self.liveness_of(p.replica.node) {
             Some(Liveness::Live(_)) => is_fed(p),
             Some(Liveness::Silent) => true,
@@ -213,10 +214,10 @@ impl Raft {
         let is_free =
             self.doubt.is_none() && self.installing.is_none() && self.storage == StorageHealth::Good;
         let is_cared_for = self.is_live(from.node) && self.withdrawn < m.term;
-        let is_voter = self.is_voter();
+        // Who does not vote waits for nobody anyway; it agrees to have been told everything.
+        let is_cared_for = is_cared_for || !self.is_voter();
         let Role::Follower(follower) = &mut self.role else { return };
-        let asleep = is_voter
-            && is_equal
+        let asleep = is_equal
             && is_free
             && is_cared_for
             && follower.reads.as_ref().is_none_or(|asked| asked.waiting.is_empty());

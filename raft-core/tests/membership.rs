@@ -513,3 +513,20 @@ fn a_voter_that_goes_gets_nothing_that_those_who_stay_could_lose() {
     c.run(ms(1_000));
     assert_eq!((c.leader(), c.voters_at(1)), (Some(1), vec![1]));
 }
+
+/// Every request ends: also one of a replica that nobody feeds any more, and that does not know it.
+#[test]
+fn a_read_at_a_replica_that_was_let_go_ends() {
+    let mut c = led(3);
+    c.add_learner(9);
+    c.run(ms(300));
+    for voter in [1, 2, 3] {
+        c.raft(voter).dismiss_learner(node(9));
+    }
+    c.read(9, 1);
+    c.wire.clear(); // Its question is lost, and no heartbeat will make it ask again.
+    for _ in 0..300 {
+        c.run(ms(10));
+    }
+    assert_eq!(c.at(9).failed.len() + c.at(9).ready.len(), 1);
+}

@@ -74,3 +74,154 @@ fn voters_whose_disks_are_slower_than_an_election_still_elect_in_the_end() {
     let term = cluster.raft(1).hard_state().term;
     panic!("no leader within two minutes; the term is {term} by now");
 }
+
+// Bugs of other libraries (see README.md in this folder), where no test of a rule shows them already.
+
+fn leader_of_three() -> Cluster {
+    let mut cluster = Cluster::new(3);
+    assert_eq!(cluster.elect(), 1);
+    cluster.run(Duration::from_millis(200));
+    cluster
+}
+
+/// openraft `docs/protocol/io_ordering.md` and #1960: term, vote and log are one stream; a report stands for all before it.
+#[test]
+fn a_report_of_one_write_is_a_report_of_all_before_it_and_comes_again_without_harm() {
+    let mut cluster = leader_of_three();
+    cluster.slow_disks = vec![1];
+    for _ in 0..5 {
+        cluster.propose(1, 2);
+    }
+    let tokens: Vec<_> = cluster.at(1).writes.iter().map(|(write, _)| write.token).collect();
+    assert!(tokens.is_sorted() && tokens.len() > 1);
+    let (now, last) = (cluster.now, *tokens.last().unwrap());
+    cluster.raft(1).persisted(now, tokens[2]);
+    assert_eq!(cluster.raft(1).durable(), tokens[2].last);
+    cluster.raft(1).persisted(now, tokens[0]);
+    assert_eq!(cluster.raft(1).durable(), tokens[2].last, "an old report takes nothing back");
+    cluster.raft(1).persisted(now, last);
+    cluster.raft(1).persisted(now, last);
+    assert_eq!(cluster.raft(1).durable(), last.last);
+}
+
+/// A report of a write that was never asked for is a broken host, not a durable log.
+#[test]
+fn a_report_of_a_write_that_was_never_asked_for_fences_the_group() {
+    let (mut one, mut other) = (leader_of_three(), leader_of_three());
+    for _ in 0..9 {
+        one.propose(1, 1);
+        one.settle();
+    }
+    one.slow_disks = vec![1];
+    one.propose(1, 1);
+    let token = one.at(1).writes[0].0.token;
+    let now = other.now;
+    other.raft(1).persisted(now, token);
+    assert_eq!(other.raft(1).fault(), Some(raft_core::Law::HostContract));
+}
+
+/// hashicorp#605: the pre-vote of a leader that comes back is not refused for ever.
+#[test]
+fn a_leader_that_comes_back_can_be_elected_again() {
+    let mut cluster = leader_of_three();
+    cluster.crash(3);
+    cluster.propose(1, 3);
+    cluster.settle();
+    cluster.crash(1);
+    cluster.restart(1);
+    cluster.isolate(2);
+    cluster.run(Duration::from_millis(2_000));
+    cluster.heal();
+    cluster.elect();
+    cluster.assert_converged();
+}
+
+/// KAFKA-10527: a leader that restarts never makes entries of the term in which it led before.
+#[test]
+fn a_leader_that_restarts_makes_entries_of_a_later_term_only() {
+    let mut cluster = Cluster::new(1);
+    cluster.elect();
+    for _ in 0..5 {
+        let before = cluster.propose(1, 1).term;
+        cluster.crash(1);
+        cluster.restart(1);
+        assert!(cluster.raft(1).propose(1).is_err());
+        cluster.elect();
+        assert!(cluster.propose(1, 1).term > before);
+    }
+}
+
+/// raft-rs#557, raft#149, openraft `fbbf37b1`: `next` never falls to or below `matched`, whatever comes late.
+#[test]
+fn late_refusals_and_answers_hurt_no_progress() {
+    let mut cluster = leader_of_three();
+    let mut late = vec![];
+    for round in 0..30 {
+        cluster.cut = if round % 3 == 0 { vec![(1, 2)] } else { vec![] };
+        cluster.propose(1, 2);
+        while let Some((from, to, message)) = cluster.wire.pop_front() {
+            if to == 1 && from == 2 {
+                late.push(message.clone());
+            }
+            cluster.deliver(from, to, message);
+        }
+        cluster.run(Duration::from_millis(20));
+    }
+    cluster.cut.clear();
+    cluster.run(Duration::from_millis(300));
+    for message in late.into_iter().rev() {
+        cluster.deliver(2, 1, message); // The harness checks that matched < next.
+        cluster.settle();
+    }
+    cluster.assert_converged();
+    assert_eq!(cluster.leader(), Some(1));
+}
+
+/// async-raft `6d53aa12`: repair ends, however many entries it takes.
+#[test]
+fn repair_ends_however_much_is_missing_and_however_little_fits_into_a_message() {
+    let options =
+        raft_core::Options { max_append_bytes: 7, max_inflight_appends: 3, ..raft_core::Options::default() };
+    let mut cluster = Cluster::with_options(3, 1, options);
+    cluster.elect();
+    cluster.isolate(3);
+    cluster.propose(1, 1_000);
+    cluster.run(Duration::from_millis(300));
+    cluster.heal();
+    cluster.assert_converged();
+}
+
+/// openraft `b06cbb37`: to adopt a term is not to give a vote in it.
+#[test]
+fn a_term_that_was_adopted_leaves_the_vote_free() {
+    use raft_core::{Message, Vote};
+    let mut cluster = leader_of_three();
+    let now = cluster.now;
+    let ask = |last| Message::Vote(Vote { term: cluster::term(9), last });
+    cluster.raft(2).receive(now, cluster::replica(3), ask(cluster::id(0, 0)));
+    assert_eq!(cluster.raft(2).hard_state(), raft_core::HardState { term: cluster::term(9), vote: None });
+    cluster.raft(2).receive(now, cluster::replica(1), ask(cluster::id(99, 8)));
+    assert_eq!(cluster.raft(2).hard_state().vote, Some(cluster::replica(1)));
+}
+
+/// raft-rs#462: what was asked of the host for a peer may come when the peer is gone.
+#[test]
+fn a_snapshot_for_a_peer_that_is_gone_is_refused_and_nothing_else_happens() {
+    let mut cluster = leader_of_three();
+    cluster.hosts_serve_snapshots = false;
+    cluster.add_learner(9);
+    cluster.isolate(9);
+    cluster.propose(1, 5);
+    cluster.run(Duration::from_millis(200));
+    let last = cluster.committed(1).as_u64();
+    cluster.compact(1, last);
+    cluster.heal();
+    cluster.run(Duration::from_millis(200));
+    assert!(!cluster.at(1).needed.is_empty());
+    cluster.raft(1).dismiss_learner(cluster::node(9));
+    let membership = cluster.raft(1).membership().clone();
+    let snapshot = raft_core::Snapshot { last: cluster::id(last, 1), membership };
+    let refused = cluster.raft(1).offer_snapshot(cluster::node(9), snapshot);
+    assert_eq!(refused, Err(raft_core::OfferError::NotWanted));
+    cluster.assert_converged();
+}

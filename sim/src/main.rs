@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sim::core::commands;
-use sim::{LEGEND, MIN_STEPS, Mutant, RunOptions, Summary};
+use sim::{LEGEND, MIN_STEPS, RunOptions, Summary, UnknownMutant};
 
 /// Runs the real node over a simulated disk and network, and checks the laws of Raft at every step.
 ///
@@ -58,6 +58,44 @@ enum Command {
         #[command(flatten)]
         world: World,
     },
+    /// Core tier: shrinks a seed that breaks a law to a short script
+    Shrink {
+        /// The seed
+        #[arg(long)]
+        seed: u64,
+        /// The known bug that it finds, if it is not one of our own: m01
+        #[arg(long, value_parser = parse_mutant)]
+        mutant: Option<u8>,
+        /// Where the script goes
+        #[arg(long)]
+        out: PathBuf,
+        /// How many runs to try at most
+        #[arg(long, default_value_t = 3_000)]
+        max_runs: u64,
+    },
+    /// Core tier: runs a script, and draws it
+    Replay {
+        /// The script
+        script: PathBuf,
+        /// Draws a space-time diagram into this file
+        #[arg(long)]
+        html: Option<PathBuf>,
+        /// Prints a line for each event
+        #[arg(long)]
+        trace: bool,
+    },
+    /// Core tier: which rare paths seeds reach, and how often
+    Marks {
+        /// First and last, the last not included
+        #[arg(long, value_parser = parse_seeds, default_value = "0..500")]
+        seeds: Range<u64>,
+    },
+    /// Core tier: simulated events a second, with and without checkers
+    Bench {
+        /// For how long to measure
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+    },
     /// Looks for known bugs, each in a copy of the core: the simulator must find them all
     Mutants {
         /// Only these: m01,m09
@@ -98,29 +136,47 @@ struct World {
     /// How many hosts
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=7))]
     nodes: u8,
-    /// Puts a known bug in: m03, a vote sent before its fsync; m06, an acknowledgement before its fsync
-    #[arg(long)]
-    mutant: Option<Mutant>,
+    /// Puts a known bug in. Full tier: m03, a vote sent before its fsync; m06, an acknowledgement before its fsync.
+    /// Core tier: any that `sim mutants` lists
+    #[arg(long, value_parser = parse_mutant)]
+    mutant: Option<u8>,
     /// Prints JSON instead of text
     #[arg(long)]
     json: bool,
 }
 
 impl World {
-    fn options(&self, seed: u64) -> RunOptions {
-        RunOptions { nodes: usize::from(self.nodes), mutant: self.mutant, ..RunOptions::new(seed) }
+    fn options(&self, seed: u64) -> Result<RunOptions, UnknownMutant> {
+        let mutant = self.mutant.map(|number| format!("m{number:02}").parse()).transpose()?;
+        Ok(RunOptions { nodes: usize::from(self.nodes), mutant, ..RunOptions::new(seed) })
     }
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Check(args) => check(&args),
-        Command::Run { tier: Tier::Core, seed, trace, .. } => commands::run(seed, trace, &mut say).into(),
-        Command::Run { seed, trace, world, .. } => run(seed, trace, &world),
+        Command::Run { tier: Tier::Core, seed, trace, world } => {
+            commands::run(seed, world.mutant, trace, &mut say).into()
+        }
+        Command::Run { seed, trace, world, .. } => match world.options(seed) {
+            Ok(options) => run(&options, trace, &world),
+            Err(unknown) => answer(Err(unknown.to_string())),
+        },
         Command::Swarm { tier: Tier::Core, seeds, all, require_marks, .. } => {
             commands::swarm(seeds, all, require_marks, &mut say).into()
         }
-        Command::Swarm { seeds, world, .. } => swarm(seeds, &world),
+        Command::Swarm { seeds, world, .. } => match world.options(0) {
+            Ok(options) => swarm(seeds, &options, &world),
+            Err(unknown) => answer(Err(unknown.to_string())),
+        },
+        Command::Shrink { seed, mutant, out, max_runs } => {
+            answer(commands::shrink(seed, mutant, &out, max_runs, &mut say))
+        }
+        Command::Replay { script, html, trace } => {
+            answer(commands::replay(&script, html.as_deref(), trace, &mut say))
+        }
+        Command::Marks { seeds } => commands::marks(seeds, &mut say).into(),
+        Command::Bench { seconds } => commands::bench(seconds, &mut say).into(),
         Command::Mutants { ids, restarts, max_seeds, quick, table, write } => {
             let hunt =
                 commands::Hunt { ids, restarts, max_seeds, is_quick: quick, table, writes: write };
@@ -138,13 +194,13 @@ fn check(args: &sim::check::CheckArgs) -> ExitCode {
     }
 }
 
-fn run(seed: u64, trace: bool, world: &World) -> ExitCode {
+fn run(options: &RunOptions, trace: bool, world: &World) -> ExitCode {
     if trace {
         say(LEGEND);
     }
     let sink: Option<Box<dyn FnMut(String)>> =
         if trace { Some(Box::new(|line: String| say(&line))) } else { None };
-    let summary = sim::run(&world.options(seed), sink);
+    let summary = sim::run(options, sink);
     if world.json {
         say(&summary.to_json());
     } else {
@@ -153,11 +209,11 @@ fn run(seed: u64, trace: bool, world: &World) -> ExitCode {
     if summary.breach.is_some() { ExitCode::from(1) } else { ExitCode::SUCCESS }
 }
 
-fn swarm(seeds: Range<u64>, world: &World) -> ExitCode {
+fn swarm(seeds: Range<u64>, options: &RunOptions, world: &World) -> ExitCode {
     let began = Instant::now();
     let (mut events, mut steps, mut ran, mut fewest) = (0, 0, 0, u64::MAX);
     for seed in seeds.clone() {
-        let summary = sim::run(&world.options(seed), None);
+        let summary = sim::run(&RunOptions { seed, ..options.clone() }, None);
         ran += 1;
         events += summary.events;
         steps += summary.steps();
@@ -190,7 +246,7 @@ fn report_breach(summary: &Summary, world: &World) {
         return say(&summary.to_json());
     }
     say(summary.to_string().trim_end());
-    let mutant = world.mutant.map(|m| format!(" --mutant {m}")).unwrap_or_default();
+    let mutant = world.mutant.map(|m| format!(" --mutant m{m:02}")).unwrap_or_default();
     say(&format!("seed {} breaks a law. Replay it:", summary.seed));
     say(&format!("  sim run --seed {} --nodes {}{mutant} --trace", summary.seed, world.nodes));
 }

@@ -39,15 +39,33 @@ pub struct Ours {
     wire: VecDeque<(usize, usize, Message)>,
 }
 
+/// Whose voters a replica of raft-core refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voters {
+    /// Those of all groups of its node that lie on the same three nodes: a configuration is shared by its clones.
+    Shared,
+    /// Its own.
+    Own,
+}
+
 impl Ours {
     /// `count` groups that are led and have committed an entry.
-    pub fn awake(count: usize) -> Self {
+    pub fn awake(count: usize, voters: Voters) -> Self {
         let options = Arc::new(Options {
             heartbeat_interval: HEARTBEAT,
             election_timeout: HEARTBEAT * ELECTION_TICKS as u32,
             ..Options::default()
         });
-        let group = |_| [1, 2, 3].map(|id| Box::new(ours::node(id, &options)));
+        let of_node = [(); 3].map(|()| ours::voters());
+        let group = |_| {
+            [0, 1, 2].map(|at: usize| {
+                let voters = match voters {
+                    Voters::Shared => of_node[at].clone(),
+                    Voters::Own => ours::voters(),
+                };
+                Box::new(ours::node(at as u64 + 1, voters, &options))
+            })
+        };
         let groups: Vec<_> = (0..count).map(group).collect();
         let mut made = Self { groups, timers: BinaryHeap::new(), now: Time::ZERO, wire: VecDeque::new() };
         for group in 0..count {
@@ -66,8 +84,8 @@ impl Ours {
     }
 
     /// The same, asleep.
-    pub fn asleep(count: usize) -> Self {
-        let mut made = Self::awake(count);
+    pub fn asleep(count: usize, voters: Voters) -> Self {
+        let mut made = Self::awake(count, voters);
         for group in 0..count {
             for at in 0..3 {
                 for other in (0..3).filter(|other| *other != at) {

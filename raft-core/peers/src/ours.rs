@@ -34,15 +34,24 @@ pub(crate) fn replica(node: u64) -> ReplicaId {
     ReplicaId::new(NodeId::new(node), DiskId::new(u128::from(node)))
 }
 
-/// A replica of a group of three that has no history.
-pub(crate) fn node(id: u64, options: &Arc<Options>) -> Raft {
-    let voters = Configuration::new([1, 2, 3].map(replica)).expect("three voters");
+/// The voters of a group of three.
+pub(crate) fn voters() -> Configuration {
+    Configuration::new([1, 2, 3].map(replica)).expect("three voters")
+}
+
+/// A replica of such a group that has no history.
+pub(crate) fn node(id: u64, voters: Configuration, options: &Arc<Options>) -> Raft {
     Raft::new(replica(id), voters, options.clone(), Restored::default(), id, Time::ZERO)
 }
 
 impl Node {
     fn new(id: u64, options: &Arc<Options>) -> Self {
-        Self { raft: node(id, options), log: Ring::default(), machine: Machine::default(), applied: 0 }
+        Self {
+            raft: node(id, voters(), options),
+            log: Ring::default(),
+            machine: Machine::default(),
+            applied: 0,
+        }
     }
 
     /// Does what the core decided. The payloads of entries that are new here are in `source`, by index.

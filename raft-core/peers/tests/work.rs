@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use raft_core_peers::idle::{Idle, Ours, RaftRs};
+use raft_core_peers::idle::{Idle, Ours, RaftRs, Voters};
 use raft_core_peers::{DEPTHS, Library};
 
 #[test]
@@ -19,7 +19,7 @@ fn every_entry_is_applied_in_order_on_three_nodes_and_completed_once() {
 
 #[test]
 fn idle_groups_keep_their_leaders_while_time_passes() {
-    let mut ours = Ours::awake(3);
+    let mut ours = Ours::awake(3, Voters::Own);
     ours.pass(Duration::from_secs(60));
     assert!(ours.into_followers().iter().all(|follower| follower.hard_state().term.as_u64() == 1));
     let mut raft_rs = RaftRs::awake(3);
@@ -29,7 +29,7 @@ fn idle_groups_keep_their_leaders_while_time_passes() {
 
 #[test]
 fn nothing_is_due_in_groups_that_sleep() {
-    let mut ours = Ours::asleep(3);
+    let mut ours = Ours::asleep(3, Voters::Shared);
     ours.pass(Duration::from_secs(3_600));
     assert!(ours.into_followers().iter().all(|follower| follower.next_deadline().is_none()));
 }

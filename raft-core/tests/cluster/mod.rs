@@ -199,6 +199,13 @@ impl Cluster {
         self.tell_liveness();
     }
 
+    /// So many of the writes on their way get to the disk, and nobody will report them: the process is about to die.
+    pub(crate) fn write_unseen(&mut self, node: u64, count: u64) {
+        for _ in 0..count {
+            self.at(node).write_one();
+        }
+    }
+
     pub(crate) fn restart(&mut self, node: u64) {
         let (base, disk) = (self.at(node).base.clone(), self.at(node).disk.clone());
         self.open(node, base, disk);

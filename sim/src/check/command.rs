@@ -151,7 +151,7 @@ fn end_of(found: &Found) -> &'static str {
 fn write_row(found: &Found, out: &mut impl Write) -> io::Result<()> {
     let rate = per_second(found.states, found.time.as_secs_f64());
     let Found { scope, states, depth, steps, parts, .. } = found;
-    writeln!(out, "{:<12} {states:>11} {depth:>6} {steps:>12} {:>9} {rate:>10.0}  {}", scope.name, parts[2], end_of(found))?;
+    writeln!(out, "{:<12} {states:>11} {depth:>6} {steps:>12} {:>9} {rate:>10.0}  {}", scope.name, parts.inputs, end_of(found))?;
     let disk = if scope.has_eager_disk { "; writes are durable at once" } else { "" };
     let stale = if scope.forgets_stale { "; stale answers count as gone" } else { "" };
     let order = if scope.keeps_order { "; in order on each connection" } else { "" };
@@ -179,7 +179,7 @@ fn write_json(found: &Found, out: &mut impl Write) -> io::Result<()> {
         found.states,
         found.depth,
         found.steps,
-        found.parts[2],
+        found.parts.inputs,
         found.time.as_secs_f64()
     )
 }

@@ -1,7 +1,7 @@
 //! What can happen to one replica, as a number, so that a step of a search can be looked up.
 //!
 //! Every input is complete in itself: together with the state of one replica it decides what the replica does. Invariant:
-//! [`Input::code`] and [`Input::from_code`] are inverse to each other.
+//! different inputs have different codes.
 
 /// Something that happens to one replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,23 +44,6 @@ impl Input {
         };
         tag << 28 | data
     }
-
-    pub(super) fn from_code(code: u32) -> Self {
-        let data = code & 0x0fff_ffff;
-        let low = data as u8;
-        match code >> 28 {
-            0 => Input::Deliver { message: data >> 1, is_late: data & 1 == 1 },
-            1 => Input::Tick { is_late: data == 1 },
-            2 => Input::Complete { writes: low },
-            3 => Input::Crash { writes: (data >> 8) as u8, steps: low },
-            4 => Input::Damage { left: low },
-            5 => Input::Propose,
-            6 => Input::Change { number: low },
-            7 => Input::Transfer { to: low },
-            9 => Input::Lose { message: data },
-            _ => Input::Unreachable { peer: low },
-        }
-    }
 }
 
 #[cfg(test)]
@@ -68,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_input_comes_back_from_its_code() {
+    fn different_inputs_have_different_codes() {
         let inputs = [
             Input::Deliver { message: 0, is_late: false },
             Input::Deliver { message: 77_777, is_late: true },
@@ -83,8 +66,7 @@ mod tests {
             Input::Unreachable { peer: 1 },
             Input::Lose { message: 88_888 },
         ];
-        for input in inputs {
-            assert_eq!(Input::from_code(input.code()), input);
-        }
+        let codes: std::collections::BTreeSet<u32> = inputs.iter().map(|input| input.code()).collect();
+        assert_eq!(codes.len(), inputs.len());
     }
 }

@@ -18,18 +18,22 @@ mod hash;
 mod history;
 mod image;
 mod input;
+mod judge;
 mod law;
 mod logs;
 mod replica;
 mod scope;
 mod search;
+mod state;
 mod trace;
+mod twins;
 mod world;
 
 pub use command::{CheckArgs, check};
 pub use law::{Broken, CheckedLaw};
 pub use scope::{Bounds, Budget, Change, Conduct, Scope, Start};
 pub use search::{Counterexample, End, Found, search, search_with_twins};
+pub use world::Parts;
 
 #[cfg(test)]
 mod tests;

@@ -66,8 +66,15 @@ pub(super) fn id(number: u8) -> ReplicaId {
 
 impl Setting {
     pub(super) fn new(scope: Scope) -> Self {
+        // A heartbeat takes no time to speak of, so only a delay that is chosen brings a leader or a follower to the end of
+        // its patience, and times need not be told apart.
+        let options = Options {
+            election_timeout: Duration::from_secs(1_000),
+            heartbeat_interval: Duration::from_millis(1),
+            ..Options::default()
+        };
         let genesis = Configuration::new([1, 2, 3].map(id)).expect("three different voters are a configuration").into();
-        Self { scope, genesis, options: Arc::new(Options::default()) }
+        Self { scope, genesis, options: Arc::new(options) }
     }
 
     /// Replicas that have never run. Those beyond the third wait to be added.

@@ -10,7 +10,8 @@ use super::hash::SeenSet;
 use super::law::Broken;
 use super::scope::Scope;
 use super::trace::{Told, tell};
-use super::world::{Action, State, World};
+use super::state::{Action, State};
+use super::world::{Parts, World};
 
 /// How a search ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +46,8 @@ pub struct Found {
     pub steps: u64,
     /// The greatest number of steps from the start to a state that was seen.
     pub depth: u32,
-    /// Distinct states of single replicas, messages, inputs to the core that were run, logs, and histories.
-    pub parts: [usize; 5],
+    /// What the states consist of.
+    pub parts: Parts,
     /// States of replicas that had the fingerprint of another and were compared with it; zero when nobody asked.
     pub twins: u64,
     /// How long it took.
@@ -78,7 +79,7 @@ fn run(scope: &Scope, has_twins: bool) -> Found {
         states: search.origins.len() as u64,
         steps: search.steps,
         depth: search.depth,
-        parts: world.sizes(),
+        parts: world.parts(),
         twins: world.twins,
         time: began.elapsed(),
         bytes: search.most_bytes,

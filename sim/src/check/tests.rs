@@ -72,11 +72,6 @@ fn the_states_of_the_smallest_scopes_are_those_that_can_be_counted_by_hand() {
     assert_eq!(complete(&small("election", &[(Budget::Crashes, 1)])).states, 1 + 3);
     // Two crashes, of one or of two of them.
     assert_eq!(complete(&small("election", &[(Budget::Crashes, 2)])).states, 1 + 3 + 6);
-    // One replica asks twice and keeps asking; each of its questions is in flight or lost, and nobody can win: whoever
-    // gets a question answers, so only the way there is counted.
-    let mut lost = small("election", &[(Budget::Timeouts, 1), (Budget::Losses, 2)]);
-    lost.max_states = 5;
-    assert_eq!(search(&lost).end, End::Stopped);
 }
 
 #[test]
@@ -97,7 +92,7 @@ fn forgetting_stale_answers_loses_no_state_of_any_replica() {
         scope.forgets_stale = false;
         let long = complete(&scope);
         assert!(short.states < long.states, "{} and {} states", short.states, long.states);
-        assert_eq!(short.parts[0], long.parts[0], "states of single replicas");
+        assert_eq!(short.parts.replicas, long.parts.replicas, "states of single replicas");
     }
 }
 
@@ -112,7 +107,7 @@ fn order_on_a_connection_leaves_out_only_what_overtakes() {
     // A few overtakes and losses are as good as no order at all: there are not more messages on a connection.
     let free = [(Budget::Timeouts, 1), (Budget::Overtakes, 3), (Budget::Losses, 3)];
     let freed = complete(&small("election", &free));
-    assert_eq!(freed.parts[0], any.parts[0], "states of single replicas");
+    assert_eq!(freed.parts.replicas, any.parts.replicas, "states of single replicas");
 }
 
 #[test]

@@ -8,7 +8,8 @@ use super::image::brief;
 use super::input::Input;
 use super::replica::Replica;
 use super::scope::Budget;
-use super::world::{Action, State, World};
+use super::state::{Action, State};
+use super::world::World;
 
 /// A step that is told.
 #[derive(Clone, Copy)]

@@ -1,126 +1,77 @@
-//! The states of a search and the steps between them.
+//! The steps between states, and the things behind the numbers of which states consist.
 //!
-//! A state is a few numbers: that of each replica's state, those of the messages in flight (a multiset, sorted), what is
-//! spent of each budget, and that of the history. The things behind the numbers are kept once. A step depends only on one
-//! replica's state and one input, so each pair of these is run on the real core once, and its outcome is looked up from
-//! then on. This rests on what any search with a visited set rests on: replicas with the same fingerprint do the same. A
-//! search that doubts it ([`World::twins`]) runs both.
+//! A step depends only on one replica's state and one input, so each pair of these is run on the real core once, and its
+//! outcome is looked up from then on. That rests on what any search with a visited set rests on: replicas with the same
+//! fingerprint do the same. A search that doubts it ([`World::has_twins`]) runs both.
 
 use raft_core::{Message, RoleKind, Term};
 
-use super::hash::{FastMap, Hasher128};
+use super::hash::FastMap;
 use super::history::Histories;
+use super::image::Log;
 use super::input::Input;
-use super::law::{Broken, CheckedLaw};
+use super::law::Broken;
 use super::logs::Logs;
 use super::replica::{Packet, Replica, Setting};
-use super::scope::{Bounds, Budget, Scope, Start};
-
-/// The most replicas a scope may have.
-pub(super) const MAX_REPLICAS: usize = 4;
-
-/// One state of the whole group.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub(super) struct State {
-    /// The number of each replica's state; those beyond the scope's are zero.
-    pub(super) replicas: [u32; MAX_REPLICAS],
-    pub(super) history: u32,
-    pub(super) spent: Bounds,
-    /// The numbers of the messages in flight, those sent twice twice: sorted, or by connection and then in the order in
-    /// which they were sent, if it is kept.
-    pub(super) network: Vec<u32>,
-}
-
-impl State {
-    /// How many words [`State::store`] writes before the messages.
-    const HEAD: usize = MAX_REPLICAS + 4;
-
-    /// Appends it to an arena.
-    pub(super) fn store(&self, arena: &mut Vec<u32>) {
-        let spent = self.spent.bits();
-        arena.push(self.network.len() as u32);
-        arena.extend_from_slice(&self.replicas);
-        arena.extend_from_slice(&[self.history, spent as u32, (spent >> 32) as u32]);
-        arena.extend_from_slice(&self.network);
-    }
-
-    /// Reads the state that begins there. Says where the next one does.
-    pub(super) fn load(&mut self, arena: &[u32], at: usize) -> usize {
-        let head = &arena[at..at + Self::HEAD];
-        self.replicas.copy_from_slice(&head[1..=MAX_REPLICAS]);
-        let rest = &head[MAX_REPLICAS + 1..];
-        self.history = rest[0];
-        self.spent = Bounds::from_bits(u64::from(rest[2]) << 32 | u64::from(rest[1]));
-        let end = at + Self::HEAD + head[0] as usize;
-        self.network.clear();
-        self.network.extend_from_slice(&arena[at + Self::HEAD..end]);
-        end
-    }
-
-    pub(super) fn hash(&self) -> u128 {
-        let mut hasher = Hasher128::default();
-        for pair in self.replicas.chunks(2) {
-            hasher.word(u64::from(pair[0]) << 32 | u64::from(pair[1]));
-        }
-        hasher.word(self.spent.bits());
-        hasher.word(u64::from(self.history) << 32 | self.network.len() as u64);
-        for pair in self.network.chunks(2) {
-            hasher.word(u64::from(pair[0]) << 32 | u64::from(pair.get(1).copied().unwrap_or(u32::MAX)));
-        }
-        hasher.finish128()
-    }
-}
-
-/// One thing that may happen in a state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Action {
-    /// The place of the replica, from 0.
-    pub(super) at: usize,
-    pub(super) input: Input,
-    pub(super) budget: Option<Budget>,
-    /// Where the message that it is about stands among those in flight; zero when it is about none.
-    pub(super) place: usize,
-}
+use super::scope::{Budget, Scope, Start};
+use super::state::{Action, State};
 
 /// What is asked of a replica's state again and again.
 #[derive(Clone, Copy)]
-struct Summary {
-    log: u32,
-    durable: u32,
-    commit: u32,
-    role: RoleKind,
-    term: Term,
+pub(super) struct Summary {
+    /// The number of the core's log.
+    pub(super) log: u32,
+    /// The number of the log on the disk.
+    pub(super) durable: u32,
+    pub(super) commit: u32,
+    pub(super) role: RoleKind,
+    pub(super) term: Term,
     durable_term: Term,
     attempt: u64,
     /// Its offers, in the common list.
-    offers: (u32, u32),
+    pub(super) offers: (u32, u32),
 }
 
 /// The outcome of an input at a replica.
 #[derive(Clone, Copy)]
-struct Step {
-    next: u32,
+pub(super) struct Step {
+    pub(super) next: u32,
     /// What it sent, in the common list.
     sent: (u32, u32),
     /// The term it began to lead in; zero when it did not.
-    led: Term,
+    pub(super) led: Term,
+}
+
+/// How many different things the states of a search consist of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// States of single replicas, with their disks.
+    pub replicas: usize,
+    /// Messages.
+    pub messages: usize,
+    /// Inputs to the core, each at another state of a replica: so often it was run.
+    pub inputs: usize,
+    /// Logs, as spoken of or on a disk.
+    pub logs: usize,
+    /// Histories of leaders and commits.
+    pub histories: usize,
 }
 
 /// The things behind the numbers, and what is known of the steps between them.
 pub(super) struct World {
     pub(super) setting: Setting,
-    replicas: Vec<Replica>,
-    summaries: Vec<Summary>,
+    pub(super) replicas: Vec<Replica>,
+    pub(super) summaries: Vec<Summary>,
     known: FastMap<u128, u32>,
-    offers: Vec<(Input, Option<Budget>)>,
-    packets: Vec<Packet>,
+    pub(super) offers: Vec<(Input, Option<Budget>)>,
+    pub(super) packets: Vec<Packet>,
     packet_numbers: FastMap<Packet, u32>,
     steps: Vec<Step>,
     step_numbers: FastMap<u64, u32>,
     sent: Vec<u32>,
     broken: FastMap<u32, Broken>,
-    logs: Logs,
-    histories: Histories,
+    pub(super) logs: Logs,
+    pub(super) histories: Histories,
     /// Compares, at each step into a known state, the replica that came there with the one that came there first.
     pub(super) has_twins: bool,
     /// How many were compared.
@@ -148,7 +99,7 @@ impl World {
         }
     }
 
-    fn scope(&self) -> &Scope {
+    pub(super) fn scope(&self) -> &Scope {
         &self.setting.scope
     }
 
@@ -392,7 +343,7 @@ impl World {
             return Ok(number);
         }
         let genesis = &self.setting.genesis;
-        let log = self.logs.number(super::image::Log::of(&replica.raft), genesis)?;
+        let log = self.logs.number(Log::of(&replica.raft), genesis)?;
         let durable = self.logs.number(replica.image.log.clone(), genesis)?;
         let from = self.offers.len() as u32;
         self.offers.extend(self.setting.offers(&replica));
@@ -413,113 +364,6 @@ impl World {
         Ok(number)
     }
 
-    /// The laws between replicas, after the one at `at` has changed. Brings the history up to date.
-    fn judge(&mut self, state: &mut State, at: usize, before: u32, step: Step, input: Input) -> Result<(), Broken> {
-        let (was, is) = (self.summaries[before as usize], self.summaries[step.next as usize]);
-        let number = at as u8 + 1;
-        if step.led > Term::ZERO {
-            let history = self.histories.get(state.history);
-            let next = history.lead(number, step.led, self.logs.get(is.log))?;
-            state.history = self.histories.number(next);
-        }
-        if is.commit > was.commit {
-            // A leader may commit and hand over in one step.
-            let leader = [was, is].into_iter().find(|summary| summary.role == RoleKind::Leader);
-            let leads = leader.map(|leader| leader.term).or(Some(step.led).filter(|term| *term > Term::ZERO));
-            let history = self.histories.get(state.history);
-            let known = history.len();
-            let next = history.commit(number, self.logs.get(is.log), is.commit as usize, leads)?;
-            if next.len() > known {
-                self.judge_commit(state, at, &next)?;
-            }
-            state.history = self.histories.number(next);
-        }
-        let history = self.histories.get(state.history);
-        if is.durable != was.durable && !matches!(input, Input::Damage { .. }) {
-            let committed = history.log();
-            let held = |durable: u32| self.logs.get(durable).common_prefix(&committed);
-            if held(is.durable) < held(was.durable) {
-                let (old, new) = (self.logs.get(was.durable), self.logs.get(is.durable));
-                let detail = format!("the disk of replica {number} held {old} and holds {new}; committed is {committed}");
-                return Err(Broken::new(CheckedLaw::CommittedIsForEver, detail));
-            }
-        }
-        if is.log != was.log {
-            let log = self.logs.get(is.log);
-            let open = log.memberships().filter(|(index, _)| index.as_u64() > history.len() as u64).count();
-            if open > 1 {
-                let detail = format!("replica {number} has {open}, in {log} of which {} are committed", history.len());
-                return Err(Broken::new(CheckedLaw::OneChangeAtATime, detail));
-            }
-        }
-        if is.log != was.log || is.durable != was.durable {
-            for other in 0..self.scope().replicas() {
-                let other = self.summaries[state.replicas[other] as usize];
-                for (mine, theirs) in
-                    [(is.log, other.log), (is.log, other.durable), (is.durable, other.log), (is.durable, other.durable)]
-                {
-                    self.logs.check_match(mine, theirs)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The leader at `at` has committed more: a quorum holds it, and so do all leaders of later terms.
-    fn judge_commit(&self, state: &State, at: usize, history: &super::history::History) -> Result<(), Broken> {
-        let committed = history.log();
-        let leader = &self.replicas[state.replicas[at] as usize];
-        let last = committed.last_id();
-        let holds = |replica: raft_core::ReplicaId| {
-            state.replicas[..self.scope().replicas()].iter().map(|number| &self.replicas[*number as usize]).any(|held| {
-                // Who has lost what it acknowledged stands in for it, by refusing its vote to all who lack it.
-                let stands_in = held.image.doubt.is_some_and(|extent| extent >= last);
-                held.raft.me() == replica && (stands_in || held.image.log.shares(&committed, committed.0.len()))
-            })
-        };
-        if !leader.raft.membership().is_quorum(holds) {
-            let detail = format!("replica {} commits {committed}, and a quorum does not hold it", leader.number);
-            return Err(Broken::new(CheckedLaw::CommittedIsHeld, detail));
-        }
-        for number in &state.replicas[..self.scope().replicas()] {
-            let (other, replica) = (&self.summaries[*number as usize], &self.replicas[*number as usize]);
-            if other.role == RoleKind::Leader {
-                history.is_complete(replica.number, other.term, self.logs.get(other.log))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives two replicas with one fingerprint all inputs that the first is offered, and looks whether they differ.
-    fn compare(&mut self, number: u32, other: &Replica) -> Result<(), Broken> {
-        let (from, to) = self.summaries[number as usize].offers;
-        let first = self.replicas[number as usize].clone();
-        let offers = self.offers[from as usize..to as usize].to_vec();
-        let mut tries: Vec<(Input, Option<Packet>)> = offers.into_iter().map(|(input, _)| (input, None)).collect();
-        for (message, packet) in self.packets.iter().enumerate().filter(|(_, packet)| packet.to == first.number) {
-            for is_late in [false, true] {
-                tries.push((Input::Deliver { message: message as u32, is_late }, Some(packet.clone())));
-            }
-        }
-        for (input, packet) in tries {
-            let one = self.setting.step(&first, input, packet.as_ref());
-            let two = self.setting.step(other, input, packet.as_ref());
-            let is_same = match (&one, &two) {
-                (Ok((a, x)), Ok((b, y))) => {
-                    a.fingerprint() == b.fingerprint() && x.sent == y.sent && x.led == y.led
-                }
-                (Err(a), Err(b)) => a == b,
-                _ => false,
-            };
-            if !is_same {
-                let detail = format!("two states of replica {} with one fingerprint part at {input:?}", first.number);
-                return Err(Broken::new(CheckedLaw::CoreInvariants, detail));
-            }
-        }
-        self.twins += 1;
-        Ok(())
-    }
-
     pub(super) fn replica(&self, number: u32) -> &Replica {
         &self.replicas[number as usize]
     }
@@ -528,8 +372,14 @@ impl World {
         &self.packets[number as usize]
     }
 
-    /// How many replica states, messages, steps, logs and histories are kept.
-    pub(super) fn sizes(&self) -> [usize; 5] {
-        [self.replicas.len(), self.packets.len(), self.steps.len(), self.logs.len(), self.histories.len()]
+    /// How many of each thing are kept.
+    pub(super) fn parts(&self) -> Parts {
+        Parts {
+            replicas: self.replicas.len(),
+            messages: self.packets.len(),
+            inputs: self.steps.len(),
+            logs: self.logs.len(),
+            histories: self.histories.len(),
+        }
     }
 }

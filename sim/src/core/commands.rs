@@ -4,9 +4,10 @@
 //! law broke, or a mark was never reached.
 
 use std::ops::Range;
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use super::{Counts, Effort, Mark, Marks, Outcome, Recorder, Setup, Table};
+use super::{Counts, Effort, Mark, Marks, Outcome, Recorder, ScriptFile, Setup, Shrinker, Table};
 
 /// Where lines go.
 pub type Say<'a> = &'a mut dyn FnMut(&str);
@@ -20,15 +21,73 @@ pub fn code(outcome: &Outcome) -> u8 {
     }
 }
 
-/// Runs one seed.
-pub fn run(seed: u64, is_traced: bool, say: Say<'_>) -> u8 {
+/// Runs one seed, perhaps with a known bug.
+pub fn run(seed: u64, mutant: Option<u8>, is_traced: bool, say: Say<'_>) -> u8 {
     let recorder = if is_traced { Recorder::on() } else { Recorder::off() };
-    let outcome = super::run(&Setup::draw(seed), recorder);
+    let outcome = ScriptFile { setup: Setup::draw(seed), mutant }.run(recorder);
+    trace(&outcome, say);
+    summarize(seed, &outcome, say);
+    code(&outcome)
+}
+
+fn trace(outcome: &Outcome, say: Say<'_>) {
     for noted in &outcome.records {
         say(&noted.to_string());
     }
+}
+
+/// Shrinks a seed that breaks a law, and writes the script. An exit code of 2 says that it breaks none.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn shrink(seed: u64, mutant: Option<u8>, out: &Path, max_runs: u64, say: Say<'_>) -> Result<u8, String> {
+    let Some(shrinker) = Shrinker::new(&Setup::draw(seed), mutant, max_runs) else {
+        say(&format!("seed {seed} breaks no law"));
+        return Ok(2);
+    };
+    let (file, outcome) = shrinker.shrink();
+    write(out, &file.write(Some(&outcome)))?;
     summarize(seed, &outcome, say);
-    code(&outcome)
+    let actions = file.setup.script.as_ref().map_or(0, |script| script.actions.len());
+    say(&format!("{actions} actions on {} nodes are left in {}. Look at it:", file.setup.knobs.nodes, out.display()));
+    say(&format!("  sim replay {} --html out.html", out.display()));
+    Ok(0)
+}
+
+/// Runs a script, and draws it if asked to.
+///
+/// # Errors
+/// When the script cannot be read, or the page cannot be written.
+pub fn replay(script: &Path, html: Option<&Path>, is_traced: bool, say: Say<'_>) -> Result<u8, String> {
+    let text = std::fs::read_to_string(script).map_err(|error| format!("cannot read {}: {error}", script.display()))?;
+    let file = ScriptFile::read(&text).map_err(|error| format!("{}: {error}", script.display()))?;
+    let is_kept = html.is_some() || is_traced;
+    let outcome = file.run(if is_kept { Recorder::on() } else { Recorder::off() });
+    if is_traced {
+        trace(&outcome, say);
+    }
+    summarize(file.setup.seed, &outcome, say);
+    if let Some(html) = html {
+        let name = script.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy());
+        write(html, &super::page(&name, file.setup.knobs.nodes as usize, &outcome))?;
+        say(&format!("drawn in {}", html.display()));
+    }
+    Ok(code(&outcome))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+/// Measures the speed of the tier.
+pub fn bench(seconds: u64, say: Say<'_>) -> u8 {
+    let measured = super::measure(Duration::from_secs(seconds));
+    let (with, without) = (measured.checked_rate(), measured.unchecked_rate());
+    say(&format!("{} seeds, {} events, each with and without checkers, one thread", measured.seeds, measured.steps));
+    say(&format!("checkers on:  {with:>10.0} events/s"));
+    say(&format!("checkers off: {without:>10.0} events/s"));
+    say(&format!("on / off:     {:>10.2}", with / without));
+    0
 }
 
 fn summarize(seed: u64, outcome: &Outcome, say: Say<'_>) {
@@ -145,7 +204,7 @@ pub fn mutants(hunt: &Hunt, say: Say<'_>) -> Result<u8, String> {
         table.update(&verdict);
     }
     if hunt.writes {
-        std::fs::write(&hunt.table, table.to_string()).map_err(|error| format!("cannot write {path}: {error}"))?;
+        write(&hunt.table, &table.to_string())?;
     }
     if survivors.is_empty() {
         say(&format!("all {tried} were found"));
@@ -153,6 +212,18 @@ pub fn mutants(hunt: &Hunt, say: Say<'_>) -> Result<u8, String> {
     }
     say(&format!("{} of {tried} survived: {}", survivors.len(), survivors.join(" ")));
     Ok(1)
+}
+
+/// Runs seeds only to see which marks are reached.
+pub fn marks(seeds: Range<u64>, say: Say<'_>) -> u8 {
+    let mut marks = Marks::default();
+    for seed in seeds {
+        marks.add(&super::run(&Setup::draw(seed), Recorder::off()).marks);
+    }
+    list_marks(&marks, say);
+    let missing = marks.missing().len();
+    say(&format!("{} of {} were reached", Mark::ALL.len() - missing, Mark::ALL.len()));
+    if missing == 0 { 0 } else { 2 }
 }
 
 /// Prints how often each mark was reached.

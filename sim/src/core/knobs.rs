@@ -181,6 +181,36 @@ impl Knobs {
         self.classes & class.bit() != 0
     }
 
+    /// Why there can be no such world, if so. What is drawn is never refused.
+    pub fn refuse(&self) -> Option<String> {
+        let within = |name: &str, value: u64, low: u64, high: u64| {
+            let is_within = (low..=high).contains(&value);
+            (!is_within).then(|| format!("{name} is {value}, and must be from {low} to {high}"))
+        };
+        within("nodes", self.nodes, 1, 8)
+            .or_else(|| within("standing", self.standing, 0, 1.min(self.nodes - 1)))
+            .or_else(|| within("voters", self.voters, 1, 7.min(self.nodes - self.standing)))
+            .or_else(|| within("election_timeout", self.election_timeout, 4, 1 << 30))
+            .or_else(|| {
+                within("heartbeat_interval", self.heartbeat_interval, 1, (self.election_timeout - 1) / 3)
+            })
+            .or_else(|| within("drift", self.drift, 0, 500))
+            .or_else(|| within("keys", self.keys, 1, 255))
+            .or_else(|| within("entry_bytes", self.entry_bytes, 1, 1 << 20))
+            .or_else(|| within("max_inflight_appends", self.max_inflight_appends, 1, 1 << 16))
+            .or_else(|| within("max_inflight_bytes", self.max_inflight_bytes, 1, 1 << 40))
+            .or_else(|| within("max_append_bytes", self.max_append_bytes, 1, 1 << 40))
+            .or_else(|| within("max_uncommitted_entries", self.max_uncommitted_entries, 1, 1 << 20))
+            .or_else(|| within("max_pending_reads", self.max_pending_reads, 1, 1 << 20))
+            .or_else(|| within("suspicion_spread", self.suspicion_spread, 1, 1 << 30))
+            .or_else(|| within("request_interval", self.request_interval, 1, 1 << 40))
+            .or_else(|| within("fault_interval", self.fault_interval, 1, 1 << 40))
+            .or_else(|| within("latency", self.latency, 0, 1 << 32))
+            .or_else(|| within("spread", self.spread, 0, 1 << 31))
+            .or_else(|| within("disk_latency", self.disk_latency, 0, 1 << 32))
+            .or_else(|| within("disk_spread", self.disk_spread, 0, 1 << 31))
+    }
+
     /// Draws a world.
     pub fn draw(rng: &mut Rng) -> Self {
         let voters = match rng.below(16) {
@@ -282,6 +312,7 @@ mod tests {
         for seed in 0..400 {
             let knobs = Knobs::draw(&mut Rng::new(seed, Stream::Plan));
             assert!((1..=8).contains(&knobs.nodes) && knobs.voters >= 1 && knobs.voters <= knobs.nodes);
+            assert_eq!(knobs.refuse(), None);
             assert!(knobs.heartbeat_interval * 3 < knobs.election_timeout);
             for (at, class) in Class::ALL.into_iter().enumerate() {
                 with[at] += u32::from(knobs.has(class));

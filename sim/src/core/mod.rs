@@ -10,7 +10,9 @@
 //! decision), `world/claims.rs` and `world/truth.rs` (the laws).
 
 mod action;
+mod bench;
 pub mod commands;
+mod html;
 mod knobs;
 mod law;
 mod marks;
@@ -21,7 +23,11 @@ mod queue;
 mod real;
 mod record;
 mod report;
+mod script;
+mod shrink;
 
+pub use bench::{Measured, measure};
+pub use html::page;
 pub use action::{Action, NoAction, Shape, Survival, Victim, What};
 pub use knobs::{Class, Knobs, Micros};
 pub use law::{Breach, Law};
@@ -29,6 +35,8 @@ pub use marks::{Mark, Marks};
 pub use mutants::{Effort, NoTable, Table, Verdict, hunt};
 pub use record::{Noted, Record, Recorder};
 pub use report::{Counts, MIN_STEPS, Outcome, Script, Setup};
+pub use script::{NoScript, ScriptFile};
+pub use shrink::Shrinker;
 
 /// Runs one world over the real core.
 pub fn run(setup: &Setup, recorder: Recorder) -> Outcome {

@@ -99,7 +99,7 @@ impl Model for Queue {
         Some(log)
     }
 
-    /// Finds out where open appends are, if they took effect: see [`placed_by_reads`] and [`fill_gaps`].
+    /// Finds out where open appends are, if they took effect: by what was read of them, then by the gaps that are left.
     fn simplify(&self, operations: &mut [Operation<Call, Answer>]) {
         let is_told =
             |operation: &Operation<_, _>| operation.returned_at().is_none() && operation.answer().is_some();

@@ -4,7 +4,7 @@
 use std::alloc::System;
 use std::time::Duration;
 
-use raft_core_peers::idle::{Idle, Ours, RaftRs};
+use raft_core_peers::idle::{Idle, Ours, RaftRs, Voters};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
@@ -20,15 +20,28 @@ fn held() -> usize {
 fn bytes_of_a_follower(mut groups: impl Idle) -> usize {
     groups.pass(Duration::from_secs(2));
     let mut followers = groups.into_followers();
+    // The last one holds what is shared.
+    let rest = followers.split_off(GROUPS);
     let before = held();
     followers.clear();
-    (before - held()) / GROUPS
+    let bytes = (before - held()) / GROUPS;
+    drop(rest);
+    bytes
 }
 
 fn main() {
     println!("| an idle follower's core | bytes |");
     println!("| --- | --- |");
-    println!("| raft-core, asleep | {} |", bytes_of_a_follower(Ours::asleep(GROUPS)));
-    println!("| raft-core, awake | {} |", bytes_of_a_follower(Ours::awake(GROUPS)));
-    println!("| raft-rs 0.7.0 | {} |", bytes_of_a_follower(RaftRs::awake(GROUPS)));
+    for voters in [Voters::Shared, Voters::Own] {
+        let whose = match voters {
+            Voters::Shared => "voters shared with groups on the same nodes",
+            Voters::Own => "voters of its own",
+        };
+        println!(
+            "| raft-core, asleep, {whose} | {} |",
+            bytes_of_a_follower(Ours::asleep(GROUPS + 1, voters))
+        );
+        println!("| raft-core, awake, {whose} | {} |", bytes_of_a_follower(Ours::awake(GROUPS + 1, voters)));
+    }
+    println!("| raft-rs 0.7.0 | {} |", bytes_of_a_follower(RaftRs::awake(GROUPS + 1)));
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use cpu_time::ProcessTime;
-use raft_core_peers::idle::{Idle, Ours, RaftRs};
+use raft_core_peers::idle::{Idle, Ours, RaftRs, Voters};
 use raft_core_peers::{DEPTHS, Group, Library};
 use serde_json::json;
 
@@ -133,8 +133,8 @@ fn main() {
     let throughput = throughput(&arguments);
     let (groups, repetitions) = (arguments.groups, arguments.repetitions);
     let idle = [
-        ("raft-core, asleep", cost(&mut Ours::asleep(groups), repetitions)),
-        ("raft-core, awake", cost(&mut Ours::awake(groups), repetitions)),
+        ("raft-core, asleep", cost(&mut Ours::asleep(groups, Voters::Shared), repetitions)),
+        ("raft-core, awake", cost(&mut Ours::awake(groups, Voters::Shared), repetitions)),
         ("raft-rs 0.7.0", cost(&mut RaftRs::awake(groups), repetitions)),
     ];
     let ratio = |depth: usize| {

@@ -190,6 +190,11 @@ impl World {
         let now = self.now;
         let node = &mut self.nodes[to];
         node.incoming = tip;
+        if let Message::AppendReply(reply) = &message
+            && reply.term == node.state.term
+        {
+            node.answered[number_of(from.node) & 7] = now;
+        }
         let local = node.local(now);
         let Some(raft) = &mut node.raft else { return Ok(()) };
         raft.receive(local, from, message);

@@ -80,6 +80,8 @@ pub(crate) struct Node {
     pub(crate) views: [View; 8],
     /// When it last got a message of the group from each other node.
     pub(crate) heard: [Micros; 8],
+    /// When each other node last answered it in its term.
+    pub(crate) answered: [Micros; 8],
     /// Since when it leads and is awake.
     pub(crate) leads_since: Micros,
     /// The life of its leader's node in whose care it sleeps.
@@ -138,6 +140,7 @@ impl Node {
             timer: 0,
             views: [View::default(); 8],
             heard: [0; 8],
+            answered: [0; 8],
             leads_since: 0,
             sleeps_by: 0,
             withdrawals: [0; 8],

@@ -353,6 +353,7 @@ impl World {
         let node = &mut self.nodes[at];
         if !is_there {
             self.marks.hit(Mark::SnapshotFailed);
+            node.installing.take_if(|(installed, _)| *installed == last);
             if let Some(raft) = &mut node.raft {
                 raft.snapshot_failed(last);
             }
@@ -447,7 +448,7 @@ impl World {
                 && membership.is_member(node.me)
                 && node.state.leader == Some(leader.me.node)
                 && node.state.term == leader.state.term
-                && leader.heard[node.number] + self.knobs.election_timeout > self.now;
+                && leader.answered[node.number] + self.knobs.election_timeout > self.now;
             let Some((_, no)) = node.installing.filter(|_| node.raft.is_some() && is_fed) else { continue };
             let index = self.arena.index(no);
             ensure!(
