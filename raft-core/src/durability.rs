@@ -135,7 +135,13 @@ impl Durability {
         if !self.hard_state_is_durable() {
             return None;
         }
-        self.busy.as_mut().and_then(|busy| busy.held.pop_front())
+        let held = &mut self.busy.as_mut()?.held;
+        let message = held.pop_front();
+        if message.is_none() {
+            // Nothing is held but around an election.
+            held.shrink_to_fit();
+        }
+        message
     }
 
     /// No candidate any more: it asks for no votes, least of all with a log that it may not have by then.

@@ -104,7 +104,11 @@ impl Raft {
             self.push(Effect::Truncated { after });
         }
         let end = self.log.last_index();
-        let fresh = entries.slice(end, entries.last_index()).filter(|new| !new.is_empty());
+        let fresh = match entries.before().index == end {
+            true => Some(entries.clone()),
+            false => entries.slice(end, entries.last_index()),
+        };
+        let fresh = fresh.filter(|new| !new.is_empty());
         let verified = verified.max(entries.last_index());
         if let Role::Follower(follower) = &mut self.role {
             follower.verified = verified;

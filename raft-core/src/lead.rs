@@ -195,7 +195,9 @@ impl Raft {
                 }
             }
         }
-        self.advance_commit(now);
+        if progress.matched > self.commit {
+            self.advance_commit(now);
+        }
         self.confirm_reads();
         self.try_hand_over(now);
         self.manage_membership(now);

@@ -290,7 +290,7 @@ impl Raft {
             Role::Follower(_) if self.durability.durable() > before => {
                 self.reply_matched();
             }
-            Role::Leader(_) => self.advance_commit(now),
+            Role::Leader(_) if self.durability.durable() > self.commit => self.advance_commit(now),
             _ => {}
         }
     }
@@ -353,12 +353,11 @@ impl Raft {
 
     /// The next decision, in order; `None` when all are drained.
     pub fn poll_effect(&mut self) -> Option<Effect> {
-        let next = self.effects.pop_front();
-        if next.is_none() && self.is_asleep() {
+        if self.effects.is_empty() && self.is_asleep() {
             self.effects.shrink_to_fit();
             self.durability.shrink();
         }
-        next
+        self.effects.pop_front()
     }
 
     /// This replica.

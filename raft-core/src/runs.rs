@@ -282,6 +282,14 @@ impl TermRuns {
     /// The part `(after, last]` as runs of its own, where `after` must be known here: `before` itself or an
     /// entry's index. `None` when it is not, or when `last` is beyond our end or before `after`.
     pub fn slice(&self, after: LogIndex, last: LogIndex) -> Option<TermRuns> {
+        if let Some(run) = self.runs().last().filter(|run| run.first <= after)
+            && after < last
+            && last <= self.last
+        {
+            // Most parts lie within the last run.
+            let part = TermRun { term: run.term, first: after.next() };
+            return Some(Self { before: LogId::new(run.term, after), runs: Runs::One(part), last });
+        }
         let term = self.term_at(after)?;
         if last > self.last || last < after {
             return None;
@@ -289,9 +297,7 @@ impl TermRuns {
         let mut part = TermRuns::empty(LogId::new(term, after));
         if last > after {
             let runs = self.runs();
-            let end = runs.len() - 1;
-            let is_in_last = runs[end].first <= after.next();
-            let from = if is_in_last { end } else { runs.partition_point(|r| r.first <= after.next()) - 1 };
+            let from = runs.partition_point(|r| r.first <= after.next()) - 1;
             for run in &runs[from..] {
                 if run.first > last {
                     break;

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use cluster::{Cluster, ms, node};
 use raft_core::{
-    Configuration, Learner, LogIndex, MembershipChange, Options, ReadId, ReplicaId, RoleKind, StorageHealth,
+    BootId, Configuration, Learner, Liveness, LogIndex, MembershipChange, Options, ReadId, ReplicaId,
+    RoleKind, StorageHealth,
 };
 
 /// SplitMix64: chance that can be repeated.
@@ -43,6 +44,8 @@ struct World {
     damaged: Option<u64>,
     /// Any number of disks is lost. What is committed may then be out of reach for ever, and must not be forgotten.
     is_ruthless: bool,
+    /// Time passes in peace between what happens, so that groups fall asleep.
+    is_calm: bool,
     trace: bool,
 }
 
@@ -67,13 +70,20 @@ impl World {
         c.tell_liveness();
         let trace = std::env::var("TRACE").is_ok();
         let is_ruthless = chance.one_in(4);
+        let is_calm = chance.one_in(3);
         let (reads, damaged) = (BTreeMap::new(), None);
-        Self { c, chance, reads, next_read: 1, damaged, is_ruthless, trace }
+        Self { c, chance, reads, next_read: 1, damaged, is_ruthless, is_calm, trace }
     }
 
     fn step(&mut self) {
         let up = self.c.nodes();
         let Some(one) = self.chance.pick(&up) else { return self.restart() };
+        if self.is_calm && self.chance.one_in(2) {
+            let time = self.chance.below(30);
+            self.say(|| format!("{time}0 ms pass"));
+            self.c.run(ms(10 * time));
+            return self.check();
+        }
         let what = self.chance.below(100);
         match what {
             0..30 => self.deliver(),
@@ -97,7 +107,7 @@ impl World {
             94..96 => self.health(one),
             96..98 => self.read(one),
             98 => self.c.run(ms(10 * self.chance.below(60))),
-            _ => self.c.tell_liveness(),
+            _ => self.rumour(one),
         }
         self.check();
     }
@@ -294,6 +304,25 @@ impl World {
         self.say(|| format!("{one} {health:?}"));
         let now = self.c.now;
         self.c.raft(one).storage_health(now, health);
+        self.c.drain(one);
+    }
+
+    /// What a host says of another node, true or not: it may cost time, and nothing else.
+    fn rumour(&mut self, one: u64) {
+        let (of, now) = (node(1 + self.chance.below(NODES)), self.c.now);
+        let learner = self.c.id_of(1 + self.chance.below(NODES));
+        self.say(|| format!("{one} hears a rumour of {of}"));
+        let what = self.chance.below(6);
+        let boot = BootId::new(self.chance.below(4));
+        let raft = self.c.raft(one);
+        match what {
+            0 => raft.peer_unreachable(now, of),
+            1 => raft.node_liveness(now, of, Liveness::Silent),
+            2 => raft.node_liveness(now, of, Liveness::Live(boot)),
+            3 => raft.admit_learner(now, learner),
+            4 => raft.dismiss_learner(of),
+            _ => self.c.tell_liveness(),
+        }
         self.c.drain(one);
     }
 

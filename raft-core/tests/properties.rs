@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cluster::{Cluster, id, index, replica};
 use proptest::prelude::*;
-use raft_core::{Configuration, Learner, LogId, LogIndex, Membership, Term, TermRun, TermRuns};
+use raft_core::{Configuration, Learner, LogId, LogIndex, Membership, Options, Term, TermRun, TermRuns};
 
 /// The terms of a log as a plain list: never falling, from 1.
 fn terms(max: usize) -> impl Strategy<Value = Vec<u64>> {
@@ -43,6 +43,27 @@ proptest! {
         let mut log = runs(&list);
         log.truncate(index(at));
         prop_assert_eq!(log, runs(&list[..list.len().min(at as usize)]));
+    }
+
+    #[test]
+    fn compacting_runs_forgets_the_front_of_the_list(list in terms(40), at in prop::collection::vec(0..50_u64, 1..4)) {
+        let mut log = runs(&list);
+        let mut start = 0;
+        for to in at {
+            log.compact(index(to));
+            // What lies beyond the end, or before the start, changes nothing.
+            start = if to <= list.len() as u64 { start.max(to) } else { start };
+            prop_assert_eq!(log.before().index, index(start));
+            prop_assert_eq!(log.last_index(), index(list.len() as u64));
+            for i in 0..=list.len() as u64 + 1 {
+                let known = (start..=list.len() as u64).contains(&i);
+                let term = match i {
+                    0 => 0,
+                    _ => list.get(i as usize - 1).copied().unwrap_or(0),
+                };
+                prop_assert_eq!(log.term_at(index(i)), known.then(|| Term::new(term)));
+            }
+        }
     }
 
     #[test]
@@ -216,5 +237,63 @@ proptest! {
         c.elect();
         c.assert_converged();
         prop_assert!(c.replicas[&1].committed >= committed);
+    }
+
+    /// A follower as its leader sees it, against the follower itself: what it is said to hold it holds, durably; no more
+    /// appends are under way than the window has room for; and all of it arrives once nothing is lost any more.
+    #[test]
+    fn a_leader_knows_of_a_follower_what_is_so_and_feeds_it_within_the_window(
+        window in 1..5_usize,
+        bytes in 1..9_u64,
+        steps in prop::collection::vec((0..8_u8, any::<prop::sample::Index>(), 1..9_u64), 1..150),
+    ) {
+        let options = Options { max_inflight_appends: window, max_append_bytes: bytes, ..Options::default() };
+        let mut c = Cluster::with_options(2, 1, options);
+        prop_assert_eq!(c.elect(), 1);
+        // Appends with entries that left since the last word from the follower.
+        let mut unanswered = 0;
+        let mut counted = c.appends_built;
+        for (what, which, amount) in steps {
+            let mut is_answer = false;
+            match what {
+                0 | 1 => drop(c.raft(1).propose(amount)),
+                2 => {
+                    c.now = c.now.after(Duration::from_millis(amount * 10));
+                    let now = c.now;
+                    c.raft(1).tick(now);
+                }
+                3 if !c.wire.is_empty() => drop(c.wire.remove(which.index(c.wire.len()))),
+                4 if !c.wire.is_empty() => {
+                    let doubled = c.wire[which.index(c.wire.len())].clone();
+                    c.wire.push_back(doubled);
+                }
+                5 => c.slow_disks = if c.slow_disks.is_empty() { vec![2] } else { vec![] },
+                6 => c.finish_writes(2),
+                _ if !c.wire.is_empty() => {
+                    let at = if amount > 2 { 0 } else { which.index(c.wire.len()) };
+                    let (from, to, message) = c.wire.remove(at).unwrap();
+                    is_answer = to == 1;
+                    c.deliver(from, to, message);
+                }
+                _ => {}
+            }
+            c.drain(1);
+            if is_answer {
+                unanswered = 0;
+            } else {
+                unanswered += c.appends_built - counted;
+            }
+            counted = c.appends_built;
+            prop_assert!(unanswered <= window, "{} appends without an answer", unanswered);
+            let (leader, follower) = (&c.replicas[&1].raft, &c.replicas[&2].raft);
+            if let Some(matched) = leader.matched(cluster::node(2)) {
+                prop_assert!(matched <= follower.durable());
+                prop_assert_eq!(leader.log().term_at(matched), follower.log().term_at(matched));
+            }
+        }
+        c.slow_disks.clear();
+        c.finish_writes(2);
+        c.elect();
+        c.assert_converged();
     }
 }

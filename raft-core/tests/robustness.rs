@@ -25,6 +25,24 @@ proptest! {
         }
     }
 
+    /// The same inputs, the same decisions: what a simulator and a model checker stand on.
+    #[test]
+    fn two_replicas_that_are_told_the_same_decide_the_same(
+        kind in 0..7_u8,
+        size in 1..=5_u64,
+        inputs in prop::collection::vec(host::input(), 0..80),
+    ) {
+        let (mut one, mut other) = (host::host(kind, size), host::host(kind, size));
+        for input in inputs {
+            one.put(input.clone());
+            other.put(input);
+            prop_assert_eq!(&one.last_effects, &other.last_effects);
+            prop_assert_eq!(one.fingerprint(), other.fingerprint());
+            let (raft, now) = (one.raft.clone(), one.now);
+            prop_assert_eq!(host::fingerprint(&raft, now), one.fingerprint(), "a copy is the same");
+        }
+    }
+
     /// One leader that sends what it likes, in its own term: the worst of peers to have.
     #[test]
     fn no_leader_panics_a_follower_or_breaks_an_invariant(

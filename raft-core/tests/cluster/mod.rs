@@ -56,6 +56,8 @@ pub(crate) struct Cluster {
     pub(crate) observer: Option<fn(u64, &Raft, &Effect) -> String>,
     /// What it made of them.
     pub(crate) seen: Vec<String>,
+    /// How many appends with entries leaders have built.
+    pub(crate) appends_built: usize,
     boots: BTreeMap<u64, u64>,
     disks: BTreeMap<u64, u64>,
     withdrawals: Vec<(u64, u64, Term)>,
@@ -131,6 +133,7 @@ impl Cluster {
             options,
             observer: None,
             seen: Vec::new(),
+            appends_built: 0,
             boots: BTreeMap::new(),
             disks: BTreeMap::new(),
             withdrawals: Vec::new(),
@@ -320,6 +323,7 @@ impl Cluster {
             let peers: Vec<NodeId> = replica.raft.peers().collect();
             for peer in peers {
                 while let Some(append) = self.at(node).raft.poll_append(peer, read_entries) {
+                    self.appends_built += usize::from(!append.entries.is_empty());
                     self.take(node, Effect::Send { to: peer, message: Message::Append(append) });
                 }
             }

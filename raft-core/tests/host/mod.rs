@@ -208,6 +208,15 @@ pub(crate) struct Host {
     /// The number of its last pre-vote.
     attempt: u64,
     is_fenced: bool,
+    /// What was decided because of the last input.
+    pub(crate) last_effects: Vec<Effect>,
+}
+
+pub(crate) fn fingerprint(raft: &Raft, now: Time) -> u64 {
+    use std::hash::Hasher;
+    let mut hasher = std::hash::DefaultHasher::new();
+    raft.fingerprint(now, &mut hasher);
+    hasher.finish()
 }
 
 impl Host {
@@ -228,6 +237,7 @@ impl Host {
             pending_reads: vec![],
             attempt: 0,
             is_fenced: false,
+            last_effects: vec![],
         }
     }
 
@@ -286,6 +296,10 @@ impl Host {
         self.drain();
     }
 
+    pub(crate) fn fingerprint(&self) -> u64 {
+        fingerprint(&self.raft, self.now)
+    }
+
     pub(crate) fn pending_writes(&self) -> usize {
         self.tokens.len()
     }
@@ -331,7 +345,9 @@ impl Host {
         let mut count = 0;
         let was_fenced = self.is_fenced;
         self.is_fenced = self.raft.fault().is_some();
+        self.last_effects.clear();
         while let Some(effect) = self.raft.poll_effect() {
+            self.last_effects.push(effect.clone());
             count += 1;
             assert!(count < 1_000, "effects without end");
             match effect {
