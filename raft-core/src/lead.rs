@@ -56,6 +56,9 @@ impl Raft {
         if let Some(transfer) = leader.transfer {
             return Err(ProposeError::Transferring { to: transfer.to.node });
         }
+        if count == 0 {
+            return Err(ProposeError::Empty);
+        }
         let uncommitted = self.log.last_index().since(self.commit);
         if uncommitted.saturating_add(count) > self.options.max_uncommitted_entries {
             return Err(ProposeError::Full);

@@ -62,6 +62,8 @@ pub enum ProposeError {
     },
     /// Too many entries are appended and not committed ([`Options::max_uncommitted_entries`]).
     Full,
+    /// The proposal has no entries.
+    Empty,
     /// This replica is about to hand over leadership. Ask again once [`Effect::RoleChanged`] or
     /// [`Effect::TransferAborted`] has said how that ended.
     Transferring {
@@ -81,6 +83,7 @@ impl core::fmt::Display for ProposeError {
             Self::NotLeader { leader: None } => {
                 f.write_str("this replica does not lead, and knows nobody who does")
             }
+            Self::Empty => f.write_str("a proposal of no entries changes nothing; propose at least one"),
             Self::Full => f.write_str("too many entries wait to be committed; propose again when some are"),
             Self::Transferring { to } => {
                 write!(f, "leadership is being handed to node {to}; ask that node soon")
@@ -440,7 +443,7 @@ impl Raft {
     /// Whether it leads and has committed an entry of its own term: only then does it know what is committed
     /// (Raft §8), and only then may it serve.
     pub fn is_serving(&self) -> bool {
-        matches!(&self.role, Role::Leader(leader) if self.commit >= leader.opened)
+        self.fault.is_none() && matches!(&self.role, Role::Leader(leader) if self.commit >= leader.opened)
     }
 
     /// The nodes a leader feeds, sorted; empty for every other role.
