@@ -225,3 +225,43 @@ fn a_snapshot_for_a_peer_that_is_gone_is_refused_and_nothing_else_happens() {
     assert_eq!(refused, Err(raft_core::OfferError::NotWanted));
     cluster.assert_converged();
 }
+
+#[test]
+fn a_proposal_of_nothing_changes_nothing() {
+    let mut cluster = leader_of_three();
+    cluster.slow_disks = vec![1];
+    let last = cluster.raft(1).log().last_index();
+    let _ = cluster.raft(1).propose(0);
+    cluster.drain(1);
+    assert!(cluster.at(1).writes.is_empty(), "there is nothing to write");
+    assert_eq!(cluster.raft(1).log().last_index(), last);
+}
+
+#[test]
+fn a_fenced_leader_serves_nobody() {
+    let mut cluster = leader_of_three();
+    assert!(cluster.raft(1).is_serving());
+    cluster.raft(1).fence(raft_core::Law::LogIsReadable);
+    assert!(!cluster.raft(1).is_serving());
+    assert_eq!(cluster.raft(1).next_deadline(), None);
+}
+
+#[test]
+fn what_would_wait_beyond_its_limit_is_refused() {
+    use raft_core::{Options, ProposeError, ReadError, ReadId};
+    let options = Options { max_uncommitted_entries: 5, max_pending_reads: 2, ..Options::default() };
+    let mut cluster = Cluster::with_options(3, 1, options);
+    cluster.elect();
+    cluster.isolate(1);
+    assert_eq!(cluster.raft(1).propose(6), Err(ProposeError::Full));
+    cluster.propose(1, 4);
+    assert_eq!(cluster.raft(1).propose(2), Err(ProposeError::Full));
+    assert_eq!(cluster.raft(1).propose(u64::MAX), Err(ProposeError::Full));
+    cluster.propose(1, 1);
+    for at in [1, 2] {
+        let now = cluster.now;
+        cluster.raft(at).read(now, ReadId(1)).unwrap();
+        cluster.raft(at).read(now, ReadId(2)).unwrap();
+        assert_eq!(cluster.raft(at).read(now, ReadId(3)), Err(ReadError::Full));
+    }
+}

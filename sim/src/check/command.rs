@@ -10,7 +10,8 @@ use super::search::{End, Found, search};
 /// What may be asked of `sim check`. Without a scope, all of them are searched with their own bounds.
 #[derive(Args, Clone, Debug, Default)]
 pub struct CheckArgs {
-    /// Searches this scope only: election, replication, membership, transfer or doubt
+    /// Searches this scope only, or those whose names begin with it and a dash: election, rivals, reordering,
+    /// replication, conflict, loss, reconnection, membership, transfer, doubt
     #[arg(long, value_parser = parse_scope)]
     scope: Option<String>,
     /// Ends a search after so many distinct states
@@ -55,6 +56,9 @@ pub struct CheckArgs {
     /// Whether writes are durable and reported at once
     #[arg(long, value_name = "BOOL", requires = "scope")]
     eager_disk: Option<bool>,
+    /// Whether leaders send entries one by one
+    #[arg(long, value_name = "BOOL", requires = "scope")]
+    singly: Option<bool>,
     /// Keeps answers in flight that can change nothing any more
     #[arg(long)]
     keep_stale: bool,
@@ -68,7 +72,7 @@ fn bound() -> clap::builder::RangedI64ValueParser<u8> {
 }
 
 fn parse_scope(name: &str) -> Result<String, String> {
-    if Scope::named(name).is_some() {
+    if !Scope::named(name).is_empty() {
         return Ok(name.to_owned());
     }
     let names: Vec<&str> = Scope::all().iter().map(|scope| scope.name).collect();
@@ -79,7 +83,7 @@ impl CheckArgs {
     /// The scopes that are asked for.
     pub fn scopes(&self) -> Vec<Scope> {
         let mut scopes = match self.scope.as_deref() {
-            Some(name) => Scope::named(name).into_iter().collect(),
+            Some(name) => Scope::named(name),
             None => Scope::all(),
         };
         let wanted = [
@@ -102,6 +106,7 @@ impl CheckArgs {
                 }
             }
             scope.has_eager_disk = self.eager_disk.unwrap_or(scope.has_eager_disk);
+            scope.sends_singly = self.singly.unwrap_or(scope.sends_singly);
             scope.keeps_order = self.in_order.unwrap_or(scope.keeps_order);
             scope.max_states = self.max_states.unwrap_or(scope.max_states);
             scope.forgets_stale &= !self.keep_stale;
@@ -110,20 +115,33 @@ impl CheckArgs {
     }
 }
 
-/// Searches what is asked for, and prints a row for each scope as it ends. Whether no law broke.
+/// What every search leaves out, and why nothing is lost by it.
+const LEFT_OUT: &str = "\
+A message that is lost never arrives, and a crash is followed by a restart at once. Where messages may come in any order,
+one that would change nothing comes later. Answers that can change nothing any more count as gone (--keep-stale keeps them).";
+
+/// Searches what is asked for, and prints a row for each scope as it ends. Says whether no law broke.
 ///
 /// # Errors
 /// When `out` cannot be written to.
 pub fn check(args: &CheckArgs, out: &mut impl Write) -> io::Result<bool> {
     if !args.json {
-        writeln!(out, "{:<12} {:>11} {:>6} {:>12} {:>9} {:>10}  end", "scope", "states", "depth", "steps", "inputs", "states/s")?;
+        let [scope, states, depth, steps, inputs, rate] =
+            ["scope", "states", "depth", "steps", "core inputs", "states/s"];
+        writeln!(out, "{LEFT_OUT}\n")?;
+        writeln!(out, "{scope:<19} {states:>10} {depth:>6} {steps:>11} {inputs:>11} {rate:>9}  end")?;
     }
     let (mut states, mut seconds, mut holds) = (0, 0.0, true);
     for scope in args.scopes() {
         let found = search(&scope);
         states += found.states;
         seconds += found.time.as_secs_f64();
-        if args.json { write_json(&found, out)? } else { write_row(&found, out)? }
+        if args.json {
+            write_json(&found, out)?;
+        } else {
+            write_row(&found, out)?;
+        }
+        out.flush()?;
         if let End::Broke(_) = found.end {
             holds = false;
             break;
@@ -131,7 +149,8 @@ pub fn check(args: &CheckArgs, out: &mut impl Write) -> io::Result<bool> {
     }
     if !args.json {
         let verdict = if holds { "no law broke" } else { "a law broke" };
-        writeln!(out, "{states} distinct states in {seconds:.1} s ({:.0}/s): {verdict}", per_second(states, seconds))?;
+        let rate = per_second(states, seconds);
+        writeln!(out, "\n{states} distinct states in {seconds:.1} s ({rate:.0}/s): {verdict}")?;
     }
     Ok(holds)
 }
@@ -140,27 +159,27 @@ fn per_second(states: u64, seconds: f64) -> f64 {
     states as f64 / seconds.max(1e-9)
 }
 
-fn end_of(found: &Found) -> &'static str {
-    match found.end {
+fn write_row(found: &Found, out: &mut impl Write) -> io::Result<()> {
+    let rate = per_second(found.states, found.time.as_secs_f64());
+    let end = match found.end {
         End::Complete => "complete",
         End::Stopped => "stopped at the limit",
         End::Broke(_) => "A LAW BROKE",
-    }
-}
-
-fn write_row(found: &Found, out: &mut impl Write) -> io::Result<()> {
-    let rate = per_second(found.states, found.time.as_secs_f64());
+    };
     let Found { scope, states, depth, steps, parts, .. } = found;
-    writeln!(out, "{:<12} {states:>11} {depth:>6} {steps:>12} {:>9} {rate:>10.0}  {}", scope.name, parts.inputs, end_of(found))?;
-    let disk = if scope.has_eager_disk { "; writes are durable at once" } else { "" };
-    let stale = if scope.forgets_stale { "; stale answers count as gone" } else { "" };
-    let order = if scope.keeps_order { "; in order on each connection" } else { "" };
-    writeln!(out, "             {}: {}{order}{disk}{stale}", scope.about, scope.bounds)?;
-    writeln!(out, "             parts {parts:?}, {} MiB", found.bytes >> 20)?;
+    writeln!(
+        out,
+        "{:<19} {states:>10} {depth:>6} {steps:>11} {:>11} {rate:>9.0}  {end}",
+        scope.name, parts.inputs
+    )?;
+    let order = if scope.keeps_order { "" } else { "; in any order" };
+    let disk = if scope.has_eager_disk { "; writes durable at once" } else { "" };
+    let single = if scope.sends_singly { "; entries one by one" } else { "" };
+    writeln!(out, "    {}: {}{order}{disk}{single}", scope.about, scope.bounds)?;
     if let End::Broke(example) = &found.end {
         writeln!(out, "\n{}\n", example.broken)?;
-        for (step, text) in example.steps.iter().zip(1..) {
-            writeln!(out, "{:>4}. {step}", text)?;
+        for (step, number) in example.steps.iter().zip(1..) {
+            writeln!(out, "{number:>4}. {step}")?;
         }
     }
     Ok(())
@@ -168,18 +187,18 @@ fn write_row(found: &Found, out: &mut impl Write) -> io::Result<()> {
 
 fn write_json(found: &Found, out: &mut impl Write) -> io::Result<()> {
     let end = match &found.end {
-        End::Complete => "\"complete\"".to_owned(),
-        End::Stopped => "\"stopped\"".to_owned(),
-        End::Broke(example) => format!("{:?}", example.broken.to_string()),
+        End::Complete => "complete".to_owned(),
+        End::Stopped => "stopped".to_owned(),
+        End::Broke(example) => example.broken.to_string(),
     };
+    let Found { scope, states, depth, steps, parts, time, bytes, .. } = found;
     writeln!(
         out,
-        "{{\"scope\":\"{}\",\"states\":{},\"depth\":{},\"steps\":{},\"inputs\":{},\"seconds\":{:.3},\"end\":{end}}}",
-        found.scope.name,
-        found.states,
-        found.depth,
-        found.steps,
-        found.parts.inputs,
-        found.time.as_secs_f64()
+        "{{\"scope\":{:?},\"bounds\":{:?},\"states\":{states},\"depth\":{depth},\"steps\":{steps},\"core_inputs\":{},\
+         \"table_bytes\":{bytes},\"seconds\":{:.3},\"end\":{end:?}}}",
+        scope.name,
+        scope.bounds.to_string(),
+        parts.inputs,
+        time.as_secs_f64()
     )
 }

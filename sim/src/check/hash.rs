@@ -20,9 +20,11 @@ impl Hasher128 {
     /// Takes in one word.
     pub(super) fn word(&mut self, word: u64) {
         self.upper ^= word.wrapping_mul(C1).rotate_left(31).wrapping_mul(C2);
-        self.upper = self.upper.rotate_left(27).wrapping_add(self.lower).wrapping_mul(5).wrapping_add(0x52dc_e729);
+        self.upper =
+            self.upper.rotate_left(27).wrapping_add(self.lower).wrapping_mul(5).wrapping_add(0x52dc_e729);
         self.lower ^= word.wrapping_mul(C2).rotate_left(33).wrapping_mul(C1);
-        self.lower = self.lower.rotate_left(31).wrapping_add(self.upper).wrapping_mul(5).wrapping_add(0x3849_5ab5);
+        self.lower =
+            self.lower.rotate_left(31).wrapping_add(self.upper).wrapping_mul(5).wrapping_add(0x3849_5ab5);
     }
 
     /// All 128 bits.

@@ -48,7 +48,8 @@ impl History {
 
     /// Whether the log of the leader of `term` holds all that was committed up to that term.
     pub(super) fn is_complete(&self, number: u8, term: Term, log: &Log) -> Result<(), Broken> {
-        let lacks = |(at, (entry, by)): &(usize, &(Entry, Term))| *by <= term && log.0.get(*at) != Some(entry);
+        let lacks =
+            |(at, (entry, by)): &(usize, &(Entry, Term))| *by <= term && log.0.get(*at) != Some(entry);
         match self.committed.iter().enumerate().find(lacks) {
             Some((at, (entry, by))) => {
                 let detail = format!(
@@ -67,16 +68,26 @@ impl History {
     ///
     /// # Errors
     /// When others were committed in their places, or a follower knows of what no leader has committed.
-    pub(super) fn commit(&self, number: u8, log: &Log, count: usize, leads: Option<Term>) -> Result<Self, Broken> {
+    pub(super) fn commit(
+        &self,
+        number: u8,
+        log: &Log,
+        count: usize,
+        leads: Option<Term>,
+    ) -> Result<Self, Broken> {
         let wrong = |detail: String| Err(Broken::new(CheckedLaw::CommittedAlike, detail));
         let known = self.log();
         if !known.shares(log, count.min(known.0.len())) {
-            return wrong(format!("replica {number} commits {count} entries of {log}; committed are {known}"));
+            return wrong(format!(
+                "replica {number} commits {count} entries of {log}; committed are {known}"
+            ));
         }
         let mut next = self.clone();
         if count > self.len() {
             let Some(by) = leads else {
-                return wrong(format!("replica {number} follows, and commits before any leader: {count} entries of {log}"));
+                return wrong(format!(
+                    "replica {number} follows, and commits before any leader: {count} entries of {log}"
+                ));
             };
             next.committed.extend(log.0[self.len()..count].iter().map(|entry| (entry.clone(), by)));
         }

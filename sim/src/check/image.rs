@@ -8,8 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use raft_core::{
-    AppendRequest, Content, HardState, LogChange, LogId, LogIndex, Membership, Persist, PersistToken, Raft, Restored,
-    Term, TermRuns,
+    AppendRequest, Content, HardState, LogChange, LogId, LogIndex, Membership, Persist, PersistToken, Raft,
+    Restored, Term, TermRuns,
 };
 
 use super::law::{Broken, CheckedLaw};
@@ -114,7 +114,9 @@ impl Write {
             }
             LogChange::Append { cut, entries, content } => (cut, entries, content),
             LogChange::Restart { after } => {
-                return Err(wrong(format!("the log is to start anew after {after}, and there is no snapshot")));
+                return Err(wrong(format!(
+                    "the log is to start anew after {after}, and there is no snapshot"
+                )));
             }
         };
         let after = runs.before().index;
@@ -182,8 +184,15 @@ impl Image {
         for entry in &self.log.0 {
             log.append(entry.term, 1);
         }
-        let memberships = self.log.memberships().map(|(index, membership)| (index, membership.clone())).collect();
-        Restored { hard_state: self.hard_state, log, memberships, committed: LogIndex::ZERO, doubt: self.doubt }
+        let memberships =
+            self.log.memberships().map(|(index, membership)| (index, membership.clone())).collect();
+        Restored {
+            hard_state: self.hard_state,
+            log,
+            memberships,
+            committed: LogIndex::ZERO,
+            doubt: self.doubt,
+        }
     }
 }
 

@@ -13,7 +13,14 @@ use super::world::{Step, World};
 
 impl World {
     /// The laws between replicas, after the one at `at` has changed. Brings the history up to date.
-    pub(super) fn judge(&mut self, state: &mut State, at: usize, before: u32, step: Step, input: Input) -> Result<(), Broken> {
+    pub(super) fn judge(
+        &mut self,
+        state: &mut State,
+        at: usize,
+        before: u32,
+        step: Step,
+        input: Input,
+    ) -> Result<(), Broken> {
         let (was, is) = (self.summaries[before as usize], self.summaries[step.next as usize]);
         let number = at as u8 + 1;
         if step.led > Term::ZERO {
@@ -29,7 +36,7 @@ impl World {
             let known = history.len();
             let next = history.commit(number, self.logs.get(is.log), is.commit as usize, leads)?;
             if next.len() > known {
-                self.judge_commit(state, at, &next)?;
+                self.judge_commit(state, at, leads, &next)?;
             }
             state.history = self.histories.number(next);
         }
@@ -39,7 +46,9 @@ impl World {
             let held = |durable: u32| self.logs.get(durable).common_prefix(&committed);
             if held(is.durable) < held(was.durable) {
                 let (old, new) = (self.logs.get(was.durable), self.logs.get(is.durable));
-                let detail = format!("the disk of replica {number} held {old} and holds {new}; committed is {committed}");
+                let detail = format!(
+                    "the disk of replica {number} held {old} and holds {new}; committed is {committed}"
+                );
                 return Err(Broken::new(CheckedLaw::CommittedIsForEver, detail));
             }
         }
@@ -47,16 +56,20 @@ impl World {
             let log = self.logs.get(is.log);
             let open = log.memberships().filter(|(index, _)| index.as_u64() > history.len() as u64).count();
             if open > 1 {
-                let detail = format!("replica {number} has {open}, in {log} of which {} are committed", history.len());
+                let detail =
+                    format!("replica {number} has {open}, in {log} of which {} are committed", history.len());
                 return Err(Broken::new(CheckedLaw::OneChangeAtATime, detail));
             }
         }
         if is.log != was.log || is.durable != was.durable {
             for other in 0..self.scope().replicas() {
                 let other = self.summaries[state.replicas[other] as usize];
-                for (mine, theirs) in
-                    [(is.log, other.log), (is.log, other.durable), (is.durable, other.log), (is.durable, other.durable)]
-                {
+                for (mine, theirs) in [
+                    (is.log, other.log),
+                    (is.log, other.durable),
+                    (is.durable, other.log),
+                    (is.durable, other.durable),
+                ] {
                     self.logs.check_match(mine, theirs)?;
                 }
             }
@@ -65,19 +78,34 @@ impl World {
     }
 
     /// The leader at `at` has committed more: a quorum holds it, and so do all leaders of later terms.
-    fn judge_commit(&self, state: &State, at: usize, history: &History) -> Result<(), Broken> {
+    fn judge_commit(
+        &self,
+        state: &State,
+        at: usize,
+        leads: Option<Term>,
+        history: &History,
+    ) -> Result<(), Broken> {
         let committed = history.log();
         let leader = &self.replicas[state.replicas[at] as usize];
         let last = committed.last_id();
+        if Some(last.term) != leads {
+            let detail = format!("replica {} commits {committed} in term {leads:?}", leader.number);
+            return Err(Broken::new(CheckedLaw::CommitsItsOwnTerm, detail));
+        }
         let holds = |replica: ReplicaId| {
-            state.replicas[..self.scope().replicas()].iter().map(|number| &self.replicas[*number as usize]).any(|held| {
-                // Who has lost what it acknowledged stands in for it, by refusing its vote to all who lack it.
-                let stands_in = held.image.doubt.is_some_and(|extent| extent >= last);
-                held.raft.me() == replica && (stands_in || held.image.log.shares(&committed, committed.0.len()))
-            })
+            state.replicas[..self.scope().replicas()]
+                .iter()
+                .map(|number| &self.replicas[*number as usize])
+                .any(|held| {
+                    // Who has lost what it acknowledged stands in for it, by refusing its vote to all who lack it.
+                    let stands_in = held.image.doubt.is_some_and(|extent| extent >= last);
+                    held.raft.me() == replica
+                        && (stands_in || held.image.log.shares(&committed, committed.0.len()))
+                })
         };
         if !leader.raft.membership().is_quorum(holds) {
-            let detail = format!("replica {} commits {committed}, and a quorum does not hold it", leader.number);
+            let detail =
+                format!("replica {} commits {committed}, and a quorum does not hold it", leader.number);
             return Err(Broken::new(CheckedLaw::CommittedIsHeld, detail));
         }
         for number in &state.replicas[..self.scope().replicas()] {

@@ -20,6 +20,8 @@ pub enum CheckedLaw {
     DurableBeforeSaid,
     /// Committed means held durably by a quorum of the membership in force.
     CommittedIsHeld,
+    /// Raft §5.4.2: a leader counts only for entries of its own term; older ones are committed along with those.
+    CommitsItsOwnTerm,
     /// What is held of the committed entries on a disk is never cut.
     CommittedIsForEver,
     /// Raft §6: every quorum of a membership meets every quorum of the next.
@@ -45,6 +47,7 @@ impl CheckedLaw {
             Self::VotesOnce => "one vote per term and disk, and terms never fall",
             Self::DurableBeforeSaid => "what is said is on disk",
             Self::CommittedIsHeld => "committed means held durably by a quorum",
+            Self::CommitsItsOwnTerm => "a leader's commit rests on an entry of its own term",
             Self::CommittedIsForEver => "what a disk holds of the committed entries is never cut",
             Self::QuorumsMeet => "quorums of consecutive memberships meet",
             Self::OneChangeAtATime => "at most one membership is uncommitted",

@@ -35,7 +35,8 @@ impl Logs {
         let mut before = genesis;
         for (index, membership) in log.memberships() {
             if !quorums_meet(before, membership) {
-                let detail = format!("those at index {index} of {log} and before do not: {before:?}, {membership:?}");
+                let detail =
+                    format!("those at index {index} of {log} and before do not: {before:?}, {membership:?}");
                 return Err(Broken::new(CheckedLaw::QuorumsMeet, detail));
             }
             before = membership;
@@ -75,7 +76,8 @@ fn quorums_meet(one: &Membership, other: &Membership) -> bool {
     let mut replicas: Vec<_> = one.replicas().chain(other.replicas()).collect();
     replicas.sort_unstable();
     replicas.dedup();
-    let is_in = |set: u32, replica| replicas.iter().position(|r| *r == replica).is_some_and(|at| set >> at & 1 == 1);
+    let is_in =
+        |set: u32, replica| replicas.iter().position(|r| *r == replica).is_some_and(|at| set >> at & 1 == 1);
     (0..1u32 << replicas.len())
         .all(|set| !(one.is_quorum(|r| is_in(set, r)) && other.is_quorum(|r| is_in(!set, r))))
 }

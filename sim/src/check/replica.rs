@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raft_core::{
-    AppendOutcome, AppendRequest, Configuration, DiskId, Effect, Learner, LogIndex, Membership, MembershipChange, Message,
-    NodeId, Options, Raft, ReplicaId, RoleKind, Term, Time,
+    AppendOutcome, AppendRequest, Configuration, DiskId, Effect, Learner, LogIndex, Membership,
+    MembershipChange, Message, NodeId, Options, Raft, ReplicaId, RoleKind, Term, TermRuns, Time,
 };
 
 use super::hash::Hasher128;
@@ -73,7 +73,8 @@ impl Setting {
             heartbeat_interval: Duration::from_millis(1),
             ..Options::default()
         };
-        let genesis = Configuration::new([1, 2, 3].map(id)).expect("three different voters are a configuration").into();
+        let genesis =
+            Configuration::new([1, 2, 3].map(id)).expect("three different voters are a configuration").into();
         Self { scope, genesis, options: Arc::new(options) }
     }
 
@@ -108,7 +109,9 @@ impl Setting {
             }
             Change::Remove(voter) => {
                 let stay = [1, 2, 3].into_iter().filter(|number| *number != voter).map(id);
-                MembershipChange::Voters(Configuration::new(stay).expect("two different voters are a configuration"))
+                MembershipChange::Voters(
+                    Configuration::new(stay).expect("two different voters are a configuration"),
+                )
             }
         }
     }
@@ -230,14 +233,23 @@ impl Setting {
                         }
                     }
                     Effect::Send { to, message } => replica.say(to, message, outcome)?,
-                    Effect::RoleChanged(state) if state.role == RoleKind::Leader => outcome.led = Some(state.term),
-                    Effect::Fault { law } => return Err(Broken::new(CheckedLaw::NeverFenced, law.to_string())),
+                    Effect::RoleChanged(state) if state.role == RoleKind::Leader => {
+                        outcome.led = Some(state.term)
+                    }
+                    Effect::Fault { law } => {
+                        return Err(Broken::new(CheckedLaw::NeverFenced, law.to_string()));
+                    }
                     _ => {}
                 }
             }
             let peers: Vec<NodeId> = replica.raft.peers().collect();
+            let is_single = self.scope.sends_singly;
+            let read = |runs: &TermRuns, _| {
+                let last = if is_single { runs.before().index.next() } else { runs.last_index() };
+                Some((last, 1))
+            };
             for to in peers {
-                while let Some(append) = replica.raft.poll_append(to, |runs, _| Some((runs.last_index(), 1))) {
+                while let Some(append) = replica.raft.poll_append(to, read) {
                     is_quiet = false;
                     replica.say(to, Message::Append(append), outcome)?;
                 }
@@ -330,9 +342,12 @@ impl Replica {
         if state.term < message.term() {
             return Err(format!("its disk holds {}", brief(state)));
         }
-        let votes_for = |term: Term, node: NodeId| state.term == term && state.vote.map(|vote| vote.node) == Some(node);
+        let votes_for =
+            |term: Term, node: NodeId| state.term == term && state.vote.map(|vote| vote.node) == Some(node);
         match message {
-            Message::Vote(m) if !votes_for(m.term, self.raft.me().node) => Err(format!("its disk holds {}", brief(state))),
+            Message::Vote(m) if !votes_for(m.term, self.raft.me().node) => {
+                Err(format!("its disk holds {}", brief(state)))
+            }
             Message::VoteReply(m) if m.granted && !votes_for(m.term, to) => {
                 Err(format!("its disk holds {}", brief(state)))
             }
@@ -343,7 +358,9 @@ impl Replica {
                 if is_free { Ok(()) } else { Err(format!("its disk holds {}", disk.log)) }
             }
             Message::AppendReply(m) => match m.outcome {
-                AppendOutcome::Matched { matched } if !self.holds(matched) => Err(format!("its disk holds {}", disk.log)),
+                AppendOutcome::Matched { matched } if !self.holds(matched) => {
+                    Err(format!("its disk holds {}", disk.log))
+                }
                 _ => Ok(()),
             },
             _ => Ok(()),
@@ -358,7 +375,10 @@ impl Replica {
     /// The laws of one replica between inputs.
     fn check(&self) -> Result<(), Broken> {
         if let Err(detail) = self.raft.check_invariants() {
-            return Err(Broken::new(CheckedLaw::CoreInvariants, format!("replica {}: {detail}", self.number)));
+            return Err(Broken::new(
+                CheckedLaw::CoreInvariants,
+                format!("replica {}: {detail}", self.number),
+            ));
         }
         if !self.holds(self.raft.durable()) {
             let detail = format!(
@@ -375,7 +395,8 @@ impl Replica {
         }
         let log = Log::of(&self.raft);
         if promised.log != log {
-            let detail = format!("replica {}: {} is to be written, {log} is spoken of", self.number, promised.log);
+            let detail =
+                format!("replica {}: {} is to be written, {log} is spoken of", self.number, promised.log);
             return Err(Broken::new(CheckedLaw::RangesAndBytesAgree, detail));
         }
         Ok(())

@@ -170,6 +170,8 @@ pub struct Scope {
     pub changes: Vec<Change>,
     /// Writes are durable and reported at once. Spares the orders of reports, where the scope is about something else.
     pub has_eager_disk: bool,
+    /// Leaders send entries one by one; else all that there are at once.
+    pub sends_singly: bool,
     /// What one replica sends to another arrives in the order in which it was sent, as on one connection; else in any.
     pub keeps_order: bool,
     /// Messages that can change nothing any more, at no replica and at no later time, count as gone.
@@ -188,7 +190,8 @@ impl Scope {
     }
 
     fn new(name: &'static str, about: &'static str, start: Start, bounds: &[(Budget, u8)]) -> Self {
-        let bounds = bounds.iter().fold(Bounds::default(), |made, (budget, count)| made.with(*budget, *count));
+        let bounds =
+            bounds.iter().fold(Bounds::default(), |made, (budget, count)| made.with(*budget, *count));
         Self {
             name,
             about,
@@ -196,9 +199,10 @@ impl Scope {
             bounds,
             changes: Vec::new(),
             has_eager_disk: false,
-            keeps_order: false,
+            sends_singly: false,
+            keeps_order: true,
             forgets_stale: true,
-            max_states: 2_000_000,
+            max_states: 4_000_000,
             conduct: Conduct::Honest,
         }
     }
@@ -206,44 +210,115 @@ impl Scope {
     /// All scopes with a name, in the order in which `sim check` runs them.
     pub fn all() -> Vec<Scope> {
         use Budget::*;
-        let led = Start::Led;
-        let scopes = [
-            Self::new("election", "who leads, and votes over crashes", Start::Fresh, &[(Timeouts, 3), (Crashes, 1)]),
+        use Start::*;
+        let changing = |name, about, changes: &[Change]| Scope {
+            changes: changes.to_vec(),
+            has_eager_disk: true,
+            ..Self::new(name, about, Led, &[(Changes, 1), (Timeouts, 1)])
+        };
+        vec![
+            Self::new("election", "votes, over crashes", Fresh, &[(Timeouts, 2), (Crashes, 1)]),
+            Scope {
+                has_eager_disk: true,
+                ..Self::new("rivals", "votes of three elections", Fresh, &[(Timeouts, 3)])
+            },
+            Scope {
+                keeps_order: false,
+                ..Self::new(
+                    "reordering",
+                    "an election in any order of messages",
+                    Fresh,
+                    &[(Timeouts, 1), (Crashes, 2), (Duplicates, 1)],
+                )
+            },
             Self::new(
                 "replication",
-                "entries, conflicts, lost and doubled messages",
-                led,
-                &[(Timeouts, 1), (Heartbeats, 1), (Proposals, 2), (Crashes, 1), (Cuts, 1), (Duplicates, 1)],
+                "entries over crashes and a new leader",
+                Led,
+                &[(Proposals, 1), (Timeouts, 1), (Crashes, 1)],
+            ),
+            Scope {
+                has_eager_disk: true,
+                sends_singly: true,
+                ..Self::new(
+                    "conflict",
+                    "entries of three leaders, one by one (Raft figure 8)",
+                    Led,
+                    &[(Proposals, 1), (Timeouts, 2)],
+                )
+            },
+            Self::new(
+                "loss",
+                "entries over a message lost and one that overtakes",
+                Led,
+                &[(Proposals, 2), (Heartbeats, 1), (Losses, 1), (Overtakes, 1)],
             ),
             Self::new(
-                "membership",
-                "one change of each kind",
-                led,
-                &[(Changes, 1), (Timeouts, 1), (Heartbeats, 1), (Crashes, 1)],
+                "reconnection",
+                "entries over a lost connection",
+                Led,
+                &[(Proposals, 2), (Heartbeats, 1), (Cuts, 1)],
             ),
+            changing("membership-add", "a fourth voter, and another leader meanwhile", &[Change::Add]),
+            changing(
+                "membership-replace",
+                "a voter replaced, perhaps the leader, and another leader meanwhile",
+                &[Change::Replace(3), Change::Replace(1)],
+            ),
+            Scope {
+                bounds: Bounds::default().with(Changes, 1).with(Timeouts, 2).with(Crashes, 1),
+                ..changing(
+                    "membership-remove",
+                    "a voter removed, perhaps the leader, over crashes and two new leaders",
+                    &[Change::Remove(3), Change::Remove(1)],
+                )
+            },
+            Scope {
+                bounds: Bounds::default().with(Changes, 1).with(Crashes, 2),
+                ..changing(
+                    "membership-crash",
+                    "one change of any kind, over crashes",
+                    &[
+                        Change::Add,
+                        Change::Replace(3),
+                        Change::Replace(1),
+                        Change::Remove(3),
+                        Change::Remove(1),
+                    ],
+                )
+            },
+            Scope {
+                bounds: Bounds::default().with(Changes, 2).with(Timeouts, 1),
+                ..changing(
+                    "membership-twice",
+                    "a second change while a first is under way, and another leader",
+                    &[Change::Remove(3), Change::Remove(1)],
+                )
+            },
             Self::new(
                 "transfer",
-                "leadership handed over",
-                led,
-                &[(Transfers, 1), (Proposals, 1), (Timeouts, 1), (Heartbeats, 1), (Crashes, 1)],
+                "leadership handed over, over a crash and a time-out",
+                Led,
+                &[(Transfers, 1), (Timeouts, 1), (Crashes, 1)],
             ),
-            Self::new(
-                "doubt",
-                "a disk that loses the end of its log",
-                led,
-                &[(Damages, 1), (Proposals, 1), (Timeouts, 2), (Crashes, 1)],
-            ),
-        ];
-        let mut scopes = scopes.to_vec();
-        scopes[2].changes =
-            vec![Change::Add, Change::Replace(3), Change::Replace(1), Change::Remove(3), Change::Remove(1)];
-        scopes[2].has_eager_disk = true;
-        scopes
+            Scope {
+                max_states: 8_000_000,
+                ..Self::new(
+                    "doubt",
+                    "a disk that loses the end of its log, over a crash and a new leader",
+                    Led,
+                    &[(Damages, 1), (Proposals, 1), (Timeouts, 1), (Crashes, 1)],
+                )
+            },
+        ]
     }
 
-    /// The scope with that name.
-    pub fn named(name: &str) -> Option<Scope> {
-        Self::all().into_iter().find(|scope| scope.name == name)
+    /// The scopes with that name, or whose names begin with it and a dash.
+    pub fn named(name: &str) -> Vec<Scope> {
+        let is_meant = |scope: &Scope| {
+            scope.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        Self::all().into_iter().filter(is_meant).collect()
     }
 }
 

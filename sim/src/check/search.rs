@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::hash::SeenSet;
 use super::law::Broken;
 use super::scope::Scope;
-use super::trace::{Told, tell};
 use super::state::{Action, State};
+use super::trace::{Told, tell};
 use super::world::{Parts, World};
 
 /// How a search ended.

@@ -52,11 +52,20 @@ fn what(world: &World, before: &State, action: Action) -> String {
                 Some(Budget::Overtakes) => ", before others that were sent earlier,",
                 _ => "",
             };
-            format!("replica {number} gets from {}{again} {}{}", packet.from, say(&packet.message), late(is_late))
+            format!(
+                "replica {number} gets from {}{again} {}{}",
+                packet.from,
+                say(&packet.message),
+                late(is_late)
+            )
         }
-        Input::Tick { is_late } => format!("replica {number} is told that its time has come{}", late(is_late)),
+        Input::Tick { is_late } => {
+            format!("replica {number} is told that its time has come{}", late(is_late))
+        }
         Input::Complete { writes: 1 } => format!("replica {number}'s oldest write is durable and reported"),
-        Input::Complete { writes } => format!("replica {number}'s {writes} oldest writes are durable, reported as one"),
+        Input::Complete { writes } => {
+            format!("replica {number}'s {writes} oldest writes are durable, reported as one")
+        }
         Input::Crash { writes, steps } => {
             let pending = world.replica(before.replicas[action.at]).pending.len();
             format!(
@@ -65,7 +74,9 @@ fn what(world: &World, before: &State, action: Action) -> String {
             )
         }
         Input::Damage { left } => {
-            format!("replica {number} crashes, its disk loses all of the log but {left} entries, and it starts again")
+            format!(
+                "replica {number} crashes, its disk loses all of the log but {left} entries, and it starts again"
+            )
         }
         Input::Lose { message } => {
             let packet = world.packet(message);
@@ -78,7 +89,9 @@ fn what(world: &World, before: &State, action: Action) -> String {
             format!("replica {number} is asked to {change}")
         }
         Input::Transfer { to } => format!("replica {number} is asked to hand leadership to {to}"),
-        Input::Unreachable { peer } => format!("replica {number} is told that its connection to {peer} was lost"),
+        Input::Unreachable { peer } => {
+            format!("replica {number} is told that its connection to {peer} was lost")
+        }
     }
 }
 

@@ -14,8 +14,11 @@ impl World {
         let (from, to) = self.summaries[number as usize].offers;
         let first = self.replicas[number as usize].clone();
         let offers = self.offers[from as usize..to as usize].to_vec();
-        let mut tries: Vec<(Input, Option<Packet>)> = offers.into_iter().map(|(input, _)| (input, None)).collect();
-        for (message, packet) in self.packets.iter().enumerate().filter(|(_, packet)| packet.to == first.number) {
+        let mut tries: Vec<(Input, Option<Packet>)> =
+            offers.into_iter().map(|(input, _)| (input, None)).collect();
+        for (message, packet) in
+            self.packets.iter().enumerate().filter(|(_, packet)| packet.to == first.number)
+        {
             for is_late in [false, true] {
                 tries.push((Input::Deliver { message: message as u32, is_late }, Some(packet.clone())));
             }
@@ -31,7 +34,8 @@ impl World {
                 _ => false,
             };
             if !is_same {
-                let detail = format!("two states of replica {} with one fingerprint part at {input:?}", first.number);
+                let detail =
+                    format!("two states of replica {} with one fingerprint part at {input:?}", first.number);
                 return Err(Broken::new(CheckedLaw::CoreInvariants, detail));
             }
         }

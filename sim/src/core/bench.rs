@@ -1,7 +1,7 @@
 //! How fast the tier is: simulated events a second on one thread, with the checkers on and off, in the same minute.
 //!
 //! What is counted are steps: packets delivered, fsyncs, timers with something to do, and requests. Each seed is run with
-//! both in turn, so that a busy machine slows both. Invariant: the runs compared have the same events.
+//! both in turn, and the time is that of the processor, so that a busy machine changes little. Invariant: the runs compared have the same events.
 
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,33 @@ impl Measured {
     }
 }
 
+/// A moment by the processor time of this thread, where the system tells it, so that other work on the machine does not
+/// count; else by the clock on the wall.
+#[derive(Clone, Copy)]
+enum Clock {
+    Processor(Duration),
+    Wall(Instant),
+}
+
+impl Clock {
+    fn now() -> Self {
+        processor_time().map_or_else(|| Self::Wall(Instant::now()), Self::Processor)
+    }
+
+    fn elapsed(self) -> Duration {
+        match self {
+            Self::Processor(since) => processor_time().unwrap_or(since).saturating_sub(since),
+            Self::Wall(since) => since.elapsed(),
+        }
+    }
+}
+
+/// How long this thread has run so far (Linux).
+fn processor_time() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(Duration::from_nanos(text.split_whitespace().next()?.parse().ok()?))
+}
+
 /// Runs seeds from 0 on until it has taken `at_least`.
 pub fn measure(at_least: Duration) -> Measured {
     let mut measured = Measured::default();
@@ -41,7 +68,7 @@ pub fn measure(at_least: Duration) -> Measured {
         measured.seeds += 1;
         for checks in [seed.is_multiple_of(2), !seed.is_multiple_of(2)] {
             let setup = Setup { checks, ..Setup::draw(seed) };
-            let began = Instant::now();
+            let began = Clock::now();
             let outcome = super::run(&setup, Recorder::off());
             let took = began.elapsed();
             if checks {

@@ -12,6 +12,7 @@
 mod action;
 mod bench;
 pub mod commands;
+mod dice;
 mod html;
 mod knobs;
 mod law;

@@ -1,6 +1,6 @@
 //! From a run that breaks a law to the shortest that still breaks it: delta debugging (Zeller and Hildebrandt 2002).
 //!
-//! Actions are dropped in ever smaller pieces; then knobs are set to their mildest values, nodes are taken away, and
+//! Actions are dropped in ever smaller pieces and begin earlier; knobs are set to their mildest values, nodes are taken away, and
 //! faults are shortened. A change is kept if the same law breaks. Invariant: what comes out breaks the law.
 
 use super::action::{Action, What};
@@ -44,6 +44,7 @@ impl Shrinker {
             self.drop_actions();
             self.drop_nodes();
             self.calm_knobs();
+            self.move_up();
             self.shorten();
             if self.actions().len() == before || self.runs_left == 0 {
                 return (self.file, self.outcome);
@@ -90,6 +91,21 @@ impl Shrinker {
                 script.heal_at = script.heal_at.min(heal_at);
             }
             if self.tries(candidate) {
+                return;
+            }
+        }
+    }
+
+    /// Lets everything begin earlier.
+    fn move_up(&mut self) {
+        for share in [1, 2, 4] {
+            let Some(first) = self.actions().first().map(|action| action.at) else { return };
+            let mut candidate = self.file.clone();
+            let Some(script) = &mut candidate.setup.script else { return };
+            let by = (first / share).saturating_sub(super::knobs::MS);
+            script.actions.iter_mut().for_each(|action| action.at -= by);
+            script.heal_at -= by;
+            if by == 0 || self.tries(candidate) {
                 return;
             }
         }

@@ -159,6 +159,16 @@ fn what_other_evidence_tells_of_an_unknown_operation_must_hold_if_it_is_seen() {
 }
 
 #[test]
+fn a_read_of_unknown_outcome_proves_nothing_about_an_append() {
+    let mut history = History::<Queue>::new();
+    history.invoke(1, 0, queue::append(0, 7));
+    let unknown = history.invoke(2, 0, queue::read(0, 3));
+    history.took_effect(unknown, queue::Answer::Value(Some(7)));
+    done(&mut history, 3, (0, 5), queue::append(0, 8), queue::Answer::Offset(1));
+    assert!(queue::check(&history).is_linearizable(), "7 is at 0, and that read never happened");
+}
+
+#[test]
 fn each_register_and_queue_stands_for_itself() {
     let mut history = History::new();
     done(&mut history, 1, (0, 1), register::write(1, 5), Answer::Done);

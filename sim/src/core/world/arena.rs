@@ -235,7 +235,8 @@ mod tests {
     fn a_log_is_cut_extended_compacted_and_described() {
         let mut arena = Arena::new(Membership::none());
         let trunk = chain(&mut arena, ROOT, 1, 10);
-        let fork = chain(&mut arena, arena.ancestor(trunk, 6), 3, 3);
+        let sixth = arena.ancestor(trunk, 6);
+        let fork = chain(&mut arena, sixth, 3, 3);
         let mut log = Log::default();
         log.extend_to(trunk, &arena);
         log.truncate(6);

@@ -15,7 +15,8 @@ pub(crate) fn check(node: &Node, to: NodeId, message: &Message, truth: &Truth, a
     let at = node.number;
     let term = message.term();
     let short = term.as_u64() as u32;
-    let is_term_durable = image.hard_state.term >= term;
+    // A snapshot that came in a later term than the disk knows of says as much as if that term were written.
+    let is_term_durable = image.hard_state.term >= term || arena.id(image.snapshot).term >= term;
     match message {
         Message::Vote(m) => {
             ensure!(

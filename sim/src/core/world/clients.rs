@@ -6,6 +6,7 @@
 use super::World;
 use super::arena::Kind;
 use super::node::{Node, PendingRead, PendingWrite};
+use crate::core::dice::{Dice, Purpose};
 use crate::core::knobs::Micros;
 use crate::core::law::{Breach, Checked, Law, ensure};
 use crate::core::marks::Mark;
@@ -203,7 +204,7 @@ impl World {
             let is_done = self.truth.committed_at(write.index) == Some(write.no);
             self.clients.end(write.request, now, if is_done { End::Done } else { End::Refused });
         }
-        if self.knobs.commit_note > 0 && self.disk_rng.chance(self.knobs.commit_note) {
+        if Dice::new(self.seed, Purpose::Note, at as u64, now).chance(self.knobs.commit_note) {
             let image = &mut node.disk.image;
             if image.log.at(index).is_some() && image.log.at(index) == self.truth.committed_at(index) {
                 image.committed = index;

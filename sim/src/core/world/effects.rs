@@ -13,6 +13,7 @@ use super::raft_core::{
     Term,
 };
 use super::{DISK, World, describe};
+use crate::core::dice::{Dice, Purpose};
 use crate::core::knobs::Micros;
 use crate::core::law::{Checked, ensure};
 use crate::core::marks::Mark;
@@ -144,7 +145,9 @@ impl World {
             "its core is in the membership at {}, and in its log the last is at {in_force}",
             raft.membership_index()
         );
-        if is_asleep && node.state.role == RoleKind::Follower {
+        // Who does not vote waits for nobody, asleep or not.
+        let waits = node.state.role == RoleKind::Follower && self.arena.membership(last).is_voter(node.me);
+        if is_asleep && waits {
             let leader = node.state.leader.map(number_of);
             let view = leader.map(|leader| node.views[leader & 7]).unwrap_or_default();
             ensure!(
@@ -291,7 +294,7 @@ impl World {
                 Change::Restart { base }
             }
         };
-        let latency = self.disk_latency();
+        let latency = self.disk_latency(at);
         let node = &mut self.nodes[at];
         let done_at = node.disk.writes.back().map_or(0, |write| write.done_at).max(self.now + latency);
         node.disk.writes.push_back(Write { token, hard_state, change, done_at });
@@ -345,9 +348,7 @@ impl World {
     ) -> Result<EntryNo, Box<crate::core::law::Breach>> {
         let parent = self.nodes[at].log.last();
         let no = self.arena.add(parent, term, kind, membership);
-        if self.checks || !self.is_healed {
-            self.truth.appended(&self.nodes[at], term, no, &self.arena)?;
-        }
+        self.truth.appended(&self.nodes[at], term, no, &self.arena)?;
         self.nodes[at].log.push(no);
         Ok(no)
     }
@@ -519,16 +520,17 @@ impl World {
         let node = &mut self.nodes[at];
         node.installing = Some((snapshot.last, no));
         let boot = node.boot;
-        let is_there = self.is_healed || !self.disk_rng.chance(self.knobs.snapshot_failure);
-        let due = self.now + self.disk_rng.between(self.knobs.snapshot_latency / 4, self.knobs.snapshot_latency);
+        let mut dice = Dice::new(self.seed, Purpose::Snapshot, at as u64, self.now);
+        let is_there = self.is_healed || !dice.chance(self.knobs.snapshot_failure);
+        let due = self.now + dice.between(self.knobs.snapshot_latency / 4, self.knobs.snapshot_latency);
         self.later_at(due, Later::Installed { node: at, boot, last: snapshot.last, no, is_there });
         Ok(())
     }
 
     // The disk.
 
-    fn disk_latency(&mut self) -> Micros {
-        let draw = self.disk_rng.any();
+    fn disk_latency(&self, at: usize) -> Micros {
+        let draw = Dice::new(self.seed, Purpose::Write, at as u64, self.now).any();
         let mut latency = self.knobs.disk_latency + ((draw >> 32) * (self.knobs.disk_spread + 1) >> 32);
         if draw & 1023 < self.knobs.disk_tail {
             latency *= 1 + (draw >> 10 & 127);
@@ -567,7 +569,8 @@ impl World {
             let last = node.disk.image.log.last_index();
             self.recorder.note(now, at, || Record::Durable { last });
         }
-        let is_silent = !node.disk.writes.is_empty() && self.disk_rng.chance(self.knobs.disk_silence);
+        let mut dice = Dice::new(self.seed, Purpose::Write, at as u64 | 8, now);
+        let is_silent = !node.disk.writes.is_empty() && dice.chance(self.knobs.disk_silence);
         self.schedule_disk(at);
         if is_silent { Ok(()) } else { self.report_durable(at) }
     }

@@ -28,6 +28,7 @@ use self::network::{Later, Network};
 use self::node::{Node, replica};
 use self::truth::Truth;
 use crate::core::action::Action;
+use crate::core::dice::{Dice, Purpose};
 use crate::core::knobs::{Knobs, Micros};
 use crate::core::law::{Breach, Checked, Law};
 use crate::core::marks::Marks;
@@ -35,7 +36,7 @@ use crate::core::plan;
 use crate::core::queue::Due;
 use crate::core::record::{Record, Recorder};
 use crate::core::report::{Counts, Outcome, Setup};
-use crate::rng::{Rng, Stream, fold};
+use crate::rng::fold;
 
 /// Kinds of events.
 const DELIVER: u8 = 1;
@@ -62,8 +63,6 @@ pub(crate) struct World {
     truth: Truth,
     network: Network,
     clients: Clients,
-    disk_rng: Rng,
-    process_rng: Rng,
     counts: Counts,
     marks: Marks,
     recorder: Recorder,
@@ -113,12 +112,12 @@ impl World {
             max_pending_reads: knobs.max_pending_reads as usize,
             promotion_lag: knobs.promotion_lag,
         };
-        let mut process_rng = Rng::new(seed, Stream::Process);
         let nodes = (0..knobs.nodes as usize)
             .map(|number| {
-                let drift = process_rng.below(2 * knobs.drift + 1);
+                let mut dice = Dice::new(seed, Purpose::Clock, number as u64, 0);
+                let drift = dice.below(2 * knobs.drift + 1);
                 let rate = 1_000_000 + drift * 1_000 - knobs.drift * 1_000;
-                Node::new(number, process_rng.between(1_000_000, 100_000_000), rate)
+                Node::new(number, dice.between(1_000_000, 100_000_000), rate)
             })
             .collect();
         Self {
@@ -131,8 +130,6 @@ impl World {
             truth: Truth::new(knobs.keys),
             network: Network::new(seed, &knobs),
             clients: Clients::default(),
-            disk_rng: Rng::new(seed, Stream::Disk(0)),
-            process_rng,
             counts: Counts::default(),
             marks: Marks::default(),
             recorder,

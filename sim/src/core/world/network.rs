@@ -7,12 +7,12 @@ use super::arena::EntryNo;
 use super::node::{Node, number_of};
 use super::raft_core::{LogId, Message, NodeId, ReplicaId, Term};
 use super::{DELIVER, PING, TIMER, World, describe};
+use crate::core::dice::{Dice, Purpose};
 use crate::core::knobs::{Knobs, MS, Micros};
 use crate::core::law::{Checked, ensure};
 use crate::core::marks::Mark;
 use crate::core::queue::{Due, Queue, Slab};
 use crate::core::record::Record;
-use crate::rng::{Rng, Stream};
 
 /// What is sent.
 #[derive(Clone, Debug)]
@@ -60,7 +60,9 @@ pub(crate) struct Network {
     pub(crate) queue: Queue,
     pub(crate) packets: Slab<Packet>,
     pub(crate) later: Slab<Later>,
-    pub(crate) rng: Rng,
+    seed: u64,
+    /// The last moment at which something was sent on a link, and how much by then.
+    moments: [[(Micros, u8); 8]; 8],
     /// How many cuts lie on the link from one node to another.
     pub(crate) cuts: [[u8; 8]; 8],
     sent: u32,
@@ -80,7 +82,8 @@ impl Network {
             queue: Queue::default(),
             packets: Slab::default(),
             later: Slab::default(),
-            rng: Rng::new(seed, Stream::Network),
+            seed,
+            moments: [[(0, 0); 8]; 8],
             cuts: [[0; 8]; 8],
             sent: 0,
             last: (knobs.ordered > 0).then_some([[0; 8]; 8]),
@@ -103,8 +106,17 @@ impl Network {
         (self.drop, self.duplicate, self.replay, self.tail) = (drop, duplicate, replay, tail);
     }
 
-    fn delay(&mut self, knobs: &Knobs) -> Micros {
-        let draw = self.rng.any();
+    /// The dice for a message: what is sent on a link at the same moment draws one after the other.
+    fn dice(&mut self, from: usize, to: usize, now: Micros) -> Dice {
+        let (moment, count) = &mut self.moments[from][to];
+        *count = if *moment == now { count.wrapping_add(1) } else { 0 };
+        *moment = now;
+        let name = (from | to << 3 | usize::from(*count) << 6) as u64;
+        Dice::new(self.seed, Purpose::Link, name, now)
+    }
+
+    fn delay(&self, knobs: &Knobs, dice: &mut Dice) -> Micros {
+        let draw = dice.any();
         let mut delay = knobs.latency + ((draw >> 32) * (knobs.spread + 1) >> 32);
         if draw & 1023 < self.tail {
             delay *= 1 + (draw >> 10 & 127);
@@ -126,20 +138,21 @@ impl World {
         let packet = Packet { from: me, boot, to: to as u8, number, is_replay: false, body };
         let now = self.now;
         self.recorder.note(now, node, || describe::sent(&packet));
-        let draw = self.network.rng.any();
+        let mut dice = self.network.dice(node, to, now);
+        let draw = dice.any();
         if self.network.cuts[node][to] > 0 || draw & 1023 < self.network.drop {
             self.recorder.note(now, node, || Record::Lost { number, to });
             return;
         }
         if draw >> 10 & 1023 < self.network.duplicate {
-            let delay = self.network.delay(&self.knobs);
+            let delay = self.network.delay(&self.knobs, &mut dice);
             self.enqueue(packet.clone(), now + delay);
         }
         if draw >> 20 & 1023 < self.network.replay && matches!(packet.body, Body::Raft { .. }) {
-            let delay = self.network.rng.below(self.knobs.replay_after);
+            let delay = dice.below(self.knobs.replay_after);
             self.enqueue(Packet { is_replay: true, ..packet.clone() }, now + delay);
         }
-        let mut at = now + self.network.delay(&self.knobs);
+        let mut at = now + self.network.delay(&self.knobs, &mut dice);
         if let Some(last) = &mut self.network.last {
             at = at.max(last[node][to]);
             last[node][to] = at;
@@ -269,7 +282,9 @@ impl World {
                 for (node, of) in [(from, to), (to, from)] {
                     if let (Some(node), true) = (self.nodes.get(node), of < self.nodes.len()) {
                         let (node, boot) = (node.number, node.boot);
-                        let at = now + self.network.rng.between(MS, 300 * MS);
+                        let name = (node * 8 + of) as u64;
+                        let mut dice = Dice::new(self.seed, Purpose::Loss, name, now);
+                        let at = now + dice.between(MS, 300 * MS);
                         self.later_at(at, Later::Lost { node, boot, of });
                     }
                 }

@@ -12,6 +12,7 @@ use super::raft_core::{
 };
 use super::{PING, World};
 use crate::core::action::Survival;
+use crate::core::dice::{Dice, Purpose};
 use crate::core::knobs::Micros;
 use crate::core::law::{Checked, ensure};
 use crate::core::marks::Mark;
@@ -24,9 +25,11 @@ impl World {
 
     /// Starts a process from its disk.
     pub(crate) fn boot(&mut self, at: usize) -> Checked {
-        let seed = self.process_rng.any();
         let now = self.now;
         let (arena, node) = (&self.arena, &mut self.nodes[at]);
+        // Another for each life, as the core asks for.
+        let name = at as u64 | u64::from(node.boot) << 3;
+        let seed = Dice::new(self.seed, Purpose::Process, name, now).any();
         let image = &mut node.disk.image;
         // A snapshot that the log does not reach takes its place, with all that lies before it.
         if !image.log.holds(image.snapshot, arena) {
@@ -49,8 +52,11 @@ impl World {
         };
         let raft = Raft::new(node.me, membership, self.options.clone(), restored, seed, node.local(now));
         let opened = raft.commit().as_u64() as u32;
+        // A snapshot may be on the disk before the term in which it came is; nobody was told of that term then.
+        let (opened_in, kept) = (raft.hard_state(), node.disk.image.hard_state);
+        let is_raised = opened_in.term == log.last_id().term && opened_in.term > kept.term;
         ensure!(
-            *raft.log() == log && raft.hard_state() == node.disk.image.hard_state,
+            *raft.log() == log && (opened_in == kept || is_raised && opened_in.vote.is_none()),
             L8,
             at,
             "opens with {:?} and has {log:?} on its disk",
@@ -121,7 +127,8 @@ impl World {
             Survival::None => (0, 0),
             Survival::All => (waiting, 0),
             Survival::Prefix => {
-                (self.disk_rng.below(waiting as u64 + 1) as usize, self.disk_rng.below(3) as u32)
+                let mut dice = Dice::new(self.seed, Purpose::Crash, at as u64, self.now);
+                (dice.below(waiting as u64 + 1) as usize, dice.below(3) as u32)
             }
         };
         self.marks.hit_if(kept > 0, Mark::WriteSurvived);
@@ -133,7 +140,8 @@ impl World {
         if self.knobs.reports_loss > 0 {
             for node in 0..self.nodes.len() {
                 let boot = self.nodes[node].boot;
-                let after = self.network.rng.below(20_000);
+                let name = (node * 8 + at) as u64;
+                let after = Dice::new(self.seed, Purpose::Loss, name, now).below(20_000);
                 if node != at {
                     self.later_at(now + after, Later::Lost { node, boot, of: at });
                 }
@@ -359,12 +367,6 @@ impl World {
             }
             return self.drain(at, None);
         }
-        if node.disk.image.hard_state.term < last.term {
-            // What was asked for before the snapshot is made durable before it.
-            let (boot, due) = (node.boot, self.now + 1_000);
-            self.later_at(due, Later::Installed { node: at, boot, last, no, is_there });
-            return Ok(());
-        }
         self.marks.hit(Mark::SnapshotInstalled);
         self.marks.hit_if(self.arena.membership(no).is_joint(), Mark::SnapshotDuringChange);
         if self.arena.index(no) > self.arena.index(node.disk.image.snapshot) {
@@ -386,9 +388,8 @@ impl World {
     fn offer(&mut self, at: usize, peer: NodeId, at_least: u32) -> Checked {
         let (arena, node) = (&self.arena, &mut self.nodes[at]);
         let kept = node.disk.image.snapshot;
-        if arena.index(kept) < at_least || self.disk_rng.chance(300) {
-            let is_durable = |no: &EntryNo| arena.id(*no).term <= node.disk.image.hard_state.term;
-            if let Some(no) = self.truth.committed_at(node.committed).filter(is_durable) {
+        if arena.index(kept) < at_least || Dice::new(self.seed, Purpose::Snapshot, at as u64 | 8, self.now).chance(300) {
+            if let Some(no) = self.truth.committed_at(node.committed) {
                 node.disk.image.snapshot = no;
             }
         }
@@ -421,10 +422,6 @@ impl World {
         let image = &mut node.disk.image;
         let to = limit.min(node.committed).min(image.log.last_index());
         let Some(no) = self.truth.committed_at(node.committed) else { return Ok(()) };
-        // The term of what it holds is on the disk before it, and what is not is left for the next time.
-        if self.arena.id(no).term > image.hard_state.term {
-            return Ok(());
-        }
         if self.arena.index(image.snapshot) < self.arena.index(no) {
             image.snapshot = no;
         }
