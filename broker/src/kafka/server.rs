@@ -68,8 +68,7 @@ impl<B: Backend> Server<B> {
         while self.connections.try_join_next().is_some() {}
         let Ok(permit) = self.room.clone().try_acquire_owned() else {
             let limit = self.edge.limits.connections;
-            let reason = format_args!("{limit} connections are open already");
-            return tracing::warn!(%peer, %reason, "close");
+            return tracing::warn!(%peer, limit, "closed: so many connections are open already");
         };
         let (edge, stop) = (self.edge.clone(), self.stop.clone());
         self.connections.spawn(async move {
