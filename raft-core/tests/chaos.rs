@@ -1,11 +1,12 @@
 //! Random worlds: every input, in any order, with messages and writes at the mercy of chance; then a healed phase in
 //! which the group must go on. The harness checks the laws of Raft at every step.
 //!
-//! `SEEDS=1000..2000 cargo test -p raft-core --test chaos` tries others than the usual ones; `SEED=17 TRACE=1` shows one.
+//! `SEEDS=1000..2000 cargo test -p raft-core --test chaos` tries others than the usual ones, `STEPS=5000` longer ones, and
+//! `SEED=17 TRACE=1` shows one.
 
 mod cluster;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::{Cluster, ms, node};
 use raft_core::{
@@ -44,8 +45,12 @@ struct World {
     damaged: Option<u64>,
     /// Any number of disks is lost. What is committed may then be out of reach for ever, and must not be forgotten.
     is_ruthless: bool,
+    /// What it has seen.
+    marks: BTreeSet<&'static str>,
     /// Time passes in peace between what happens, so that groups fall asleep.
     is_calm: bool,
+    /// Logs are short, so that snapshots are needed.
+    is_short_of_space: bool,
     trace: bool,
 }
 
@@ -66,13 +71,24 @@ impl World {
             c.add_blank(node);
         }
         c.hosts_watch_nodes = chance.one_in(2);
-        c.hosts_serve_snapshots = chance.one_in(2);
+        c.installation_takes_no_time = chance.one_in(2);
         c.tell_liveness();
         let trace = std::env::var("TRACE").is_ok();
         let is_ruthless = chance.one_in(4);
-        let is_calm = chance.one_in(3);
-        let (reads, damaged) = (BTreeMap::new(), None);
-        Self { c, chance, reads, next_read: 1, damaged, is_ruthless, is_calm, trace }
+        let (is_calm, is_short_of_space) = (chance.one_in(3), chance.one_in(3));
+        let (reads, damaged, marks) = (BTreeMap::new(), None, BTreeSet::new());
+        Self {
+            c,
+            chance,
+            reads,
+            next_read: 1,
+            damaged,
+            is_ruthless,
+            marks,
+            is_calm,
+            is_short_of_space,
+            trace,
+        }
     }
 
     fn step(&mut self) {
@@ -82,6 +98,11 @@ impl World {
             let time = self.chance.below(30);
             self.say(|| format!("{time}0 ms pass"));
             self.c.run(ms(10 * time));
+            return self.check();
+        }
+        if self.is_short_of_space && self.chance.one_in(8) {
+            self.compact(one);
+            self.snapshots(one);
             return self.check();
         }
         let what = self.chance.below(100);
@@ -282,15 +303,18 @@ impl World {
     }
 
     fn snapshots(&mut self, one: u64) {
-        match self.chance.below(4) {
+        match self.chance.below(12) {
             0 => self.c.hosts_serve_snapshots = !self.c.hosts_serve_snapshots,
-            1 => {
+            1 => self.c.installation_takes_no_time = !self.c.installation_takes_no_time,
+            2 => {
                 if let Some(snapshot) = self.c.at(one).installing.take() {
                     self.c.raft(one).snapshot_failed(snapshot.last);
                 }
             }
             _ => {
-                self.c.install(one);
+                if self.c.install(one) {
+                    self.marks.insert("installed a snapshot late");
+                }
                 self.c.drain(one);
             }
         }
@@ -338,6 +362,7 @@ impl World {
     }
 
     fn check(&mut self) {
+        self.look();
         for (node, replica) in &mut self.c.replicas {
             assert_eq!(replica.faults, [], "node {node}");
             for (read, at) in std::mem::take(&mut replica.ready) {
@@ -383,12 +408,43 @@ impl World {
         known.peek().is_some() && known.all(|membership| membership.is_quorum(is_whole))
     }
 
+    /// Notes what this world has seen, so that the test can say that nothing rare was left out.
+    fn look(&mut self) {
+        let marks = &mut self.marks;
+        for replica in self.c.replicas.values().filter(|replica| replica.is_up) {
+            let (raft, state) = (&replica.raft, replica.raft.soft_state());
+            let is_leader = state.role == RoleKind::Leader;
+            for (is_so, mark) in [
+                (is_leader, "led"),
+                (is_leader && raft.membership().is_joint(), "led a joint group"),
+                (is_leader && raft.is_asleep(), "slept as a leader"),
+                (!is_leader && raft.is_asleep(), "slept as a follower"),
+                (raft.is_in_doubt(), "in doubt"),
+                (replica.disk.doubt.is_some() && !raft.is_in_doubt(), "doubt ended"),
+                (replica.installing.is_some(), "installing a snapshot"),
+                (raft.log().before().index > LogIndex::ZERO, "compacted"),
+                (raft.transferring_to().is_some(), "handing over"),
+                (!replica.aborted.is_empty(), "gave up handing over"),
+                (!replica.withdrawn.is_empty(), "withdrew"),
+                (!raft.membership().learners().is_empty(), "has promotable learners"),
+                (raft.membership().voters().voters().len() > 4, "five voters or more"),
+                (!replica.failed.is_empty(), "failed a read"),
+                (!replica.ready.is_empty(), "served a read"),
+            ] {
+                if is_so {
+                    marks.insert(mark);
+                }
+            }
+        }
+    }
+
     /// Everything works again: the group must go on, and all of it must agree.
     fn heal(&mut self) {
         self.say(|| "heal".into());
         self.c.heal();
         self.c.slow_disks.clear();
         self.c.hosts_serve_snapshots = true;
+        self.c.installation_takes_no_time = true;
         let nodes: Vec<u64> = self.c.replicas.keys().copied().collect();
         for node in nodes {
             if !self.c.replicas[&node].is_up {
@@ -471,32 +527,44 @@ impl World {
     }
 }
 
-fn run(seed: u64, steps: u64) {
+/// Runs a world. What it has seen.
+fn run(seed: u64, steps: u64) -> BTreeSet<&'static str> {
     let mut world = World::new(seed);
     for _ in 0..steps {
         world.step();
     }
     world.heal();
+    world.marks
+}
+
+/// How much happens in a world before it is healed.
+fn steps() -> u64 {
+    std::env::var("STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(600)
 }
 
 #[test]
 fn random_worlds_keep_the_laws_and_go_on_once_they_are_healed() {
     if let Some(seed) = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()) {
-        return run(seed, 600);
+        return drop(run(seed, steps()));
     }
     let seeds = std::env::var("SEEDS").unwrap_or("0..300".into());
     let (first, end) = seeds.split_once("..").expect("SEEDS is like 10..20");
     let (first, end): (u64, u64) = (first.parse().unwrap(), end.parse().unwrap());
     let mut failed = vec![];
+    let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
     for seed in first..end {
-        let outcome = std::panic::catch_unwind(|| run(seed, 600));
-        if outcome.is_err() {
-            eprintln!("SEED={seed} failed");
-            failed.push(seed);
+        match std::panic::catch_unwind(|| run(seed, steps())) {
+            Ok(marks) => marks.into_iter().for_each(|mark| *seen.entry(mark).or_default() += 1),
+            Err(_) => {
+                eprintln!("SEED={seed} failed");
+                failed.push(seed);
+            }
         }
         if failed.len() == 5 {
             break;
         }
     }
     assert_eq!(failed, [], "these seeds failed");
+    eprintln!("worlds that saw each: {seen:#?}");
+    assert!(seen.len() == 16 || end - first < 100, "something rare was never seen: {seen:#?}");
 }

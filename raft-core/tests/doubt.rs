@@ -335,3 +335,30 @@ fn an_extent_that_the_log_has_passed_is_no_doubt() {
     assert!(LogId::new(Term::new(2), index(2)) > id(9, 1));
     assert_eq!(c.raft(1).matched(node(2)), None);
 }
+
+/// A power cut could bring back what is cut from the log and not yet from the disk: no promise before that is written.
+#[test]
+fn a_nack_waits_until_the_disk_has_forgotten_the_entry_too() {
+    let mut c = Cluster::of_logs(1, &[&[1, 1], &[1, 1], &[1, 1]]);
+    c.slow_disks = vec![2];
+    let now = c.now;
+    let mut entries = raft_core::TermRuns::empty(id(1, 1));
+    entries.append(term(3), 1);
+    let (memberships, commit, round) = (vec![], index(0), 1);
+    let overwrites = raft_core::AppendRequest { term: term(4), entries, memberships, commit, round };
+    c.raft(2).receive(now, replica(3), Message::Append(overwrites));
+    c.drain(2);
+    c.finish_write(2); // The term is on the disk, the cut is not.
+    let now = now.after(ms(2_000));
+    c.raft(2).receive(now, replica(1), query(4, id(1, 1), id(2, 1)));
+    let is_nack = |(_, _, m): &(u64, u64, Message)| matches!(m, Message::DoubtReply(reply) if !reply.holds);
+    for _ in 0..9 {
+        c.drain(2);
+        let is_forgotten = c.replicas[&2].disk.log.term_at(index(2)) == Some(term(3));
+        assert!(is_forgotten || !c.wire.iter().any(is_nack));
+        c.finish_write(2);
+    }
+    c.raft(2).receive(now, replica(1), query(4, id(1, 1), id(2, 1)));
+    c.drain(2);
+    assert!(c.wire.iter().any(is_nack));
+}

@@ -137,6 +137,21 @@ fn state_entries_are_on_stable_storage_before_they_are_acknowledged() {
     );
 }
 
+/// ... nor by the answer to a heartbeat that comes while they are on their way.
+#[test]
+fn state_a_heartbeat_is_answered_with_what_is_on_stable_storage() {
+    let mut raft = open(1, &[1]);
+    raft.receive(Time::ZERO, replica(2), append(1, id(1, 1), &[1, 1], 0));
+    raft.receive(Time::ZERO, replica(2), append(1, id(3, 1), &[], 0));
+    let mut answers = vec![];
+    while let Some(effect) = raft.poll_effect() {
+        if let Effect::Send { message, .. } = effect {
+            answers.push(outcome(message));
+        }
+    }
+    assert_eq!(answers, [matched(1)]);
+}
+
 /// `commitIndex`: initialized to 0, increases monotonically; `currentTerm` initialized to 0 on first boot.
 #[test]
 fn state_a_first_boot_begins_in_term_zero_with_nothing_committed() {
@@ -568,4 +583,23 @@ fn state_machine_safety_what_is_committed_is_never_overwritten() {
     raft.receive(Time::ZERO, replica(3), append(4, id(1, 1), &[4], 2));
     assert_eq!(raft.fault(), Some(Law::CommittedIsForEver));
     assert_eq!(raft.log(), &log_of(&[1, 1]));
+}
+
+/// ... which includes a leader that has another entry where we have committed one.
+#[test]
+fn state_machine_safety_a_leader_that_lacks_what_is_committed_fences_the_group() {
+    let mut raft = open(1, &[1, 1, 1]);
+    answer(&mut raft, append(1, id(3, 1), &[], 3));
+    raft.receive(Time::ZERO, replica(3), append(4, id(2, 3), &[4], 2));
+    assert_eq!(raft.fault(), Some(Law::CommittedIsForEver));
+}
+
+/// What was decided in an older term and is not yet on disk is not said any more.
+#[test]
+fn state_an_answer_that_waits_for_the_disk_is_dropped_when_the_term_moves_on() {
+    let mut raft = open(1, &[1]);
+    raft.receive(Time::ZERO, replica(2), vote(4, id(1, 1)));
+    raft.receive(Time::ZERO, replica(3), vote(5, id(1, 1)));
+    assert_eq!(sent(&drain(&mut raft, Time::ZERO)), [vote_reply(5, true)]);
+    assert_eq!(raft.hard_state(), HardState { term: term(5), vote: Some(replica(3)) });
 }

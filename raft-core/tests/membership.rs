@@ -168,6 +168,10 @@ fn one_change_at_a_time() {
     c.heal();
     c.settle();
     run_until_voters(&mut c, &[1, 2]);
+    c.isolate(1);
+    let proposed = c.change(1, adds(4)).unwrap();
+    let refused = Err(ChangeError::InProgress { index: proposed.first });
+    assert_eq!(c.change(1, adds(5)), refused, "a learner is a change too");
 }
 
 /// The bug of single-server changes (raft-dev, 2015), braft#182: none before an entry of the own term is committed.
@@ -529,4 +533,41 @@ fn a_read_at_a_replica_that_was_let_go_ends() {
         c.run(ms(10));
     }
     assert_eq!(c.at(9).failed.len() + c.at(9).ready.len(), 1);
+}
+
+#[test]
+fn a_learner_is_promoted_at_the_lag_that_was_asked_for_and_not_before() {
+    let options =
+        Options { promotion_lag: 3, max_append_bytes: 4, max_inflight_appends: 1, ..Options::default() };
+    let mut c = Cluster::with_options(1, 1, options);
+    c.elect();
+    c.propose(1, 6);
+    c.add_blank(2);
+    let added = c.change(1, adds(2)).unwrap().last;
+    c.propose(1, 30);
+    let mut has_waited = false;
+    while !c.raft(1).membership().is_joint() {
+        let last = c.raft(1).log().last_index();
+        let matched = c.raft(1).matched(node(2)).unwrap();
+        has_waited |= matched >= added && last.since(matched) > 3;
+        let (from, to, message) = c.wire.pop_front().expect("the learner is fed");
+        c.deliver(from, to, message);
+    }
+    let before_joint = c.raft(1).membership_index().prev();
+    let lag = before_joint.since(c.raft(1).matched(node(2)).unwrap());
+    assert!(lag <= 3, "it lagged by {lag}");
+    assert!(has_waited, "it held its own membership for a while, and was too far behind");
+}
+
+#[test]
+fn a_removed_voter_that_is_out_of_reach_for_a_moment_is_still_told() {
+    let mut c = led(3);
+    c.isolate(3);
+    c.change(1, to([1, 2])).unwrap();
+    c.run(ms(250));
+    assert_eq!(c.voters_at(1), [1, 2]);
+    c.heal();
+    c.run(ms(250));
+    assert_eq!(c.voters_at(3), [1, 2]);
+    assert_eq!(c.raft(3).next_deadline(), None);
 }

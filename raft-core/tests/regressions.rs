@@ -265,3 +265,26 @@ fn what_would_wait_beyond_its_limit_is_refused() {
         assert_eq!(cluster.raft(at).read(now, ReadId(3)), Err(ReadError::Full));
     }
 }
+
+/// The same, one by one: what is refused below what is acknowledged is no answer to anything.
+#[test]
+fn a_refusal_of_what_was_not_asked_moves_nothing() {
+    use raft_core::{AppendOutcome, AppendReply, Message};
+    let mut cluster = leader_of_three();
+    cluster.propose(1, 5);
+    cluster.settle();
+    cluster.cut = vec![(1, 2)];
+    cluster.propose(1, 5); // On its way to 2: asked for after entry 6, and beyond.
+    cluster.wire.clear();
+    let now = cluster.now;
+    for (prev, hint) in [(3, 1), (5, 4)] {
+        let (prev, hint) = (cluster::id(prev, 1), cluster::id(hint, 1));
+        let outcome = AppendOutcome::Conflict { prev, hint };
+        let refusal = AppendReply { term: cluster::term(1), round: 1, outcome };
+        cluster.raft(1).receive(now, cluster::replica(2), Message::AppendReply(refusal));
+        cluster.drain(1);
+        assert_eq!(cluster.raft(1).matched(cluster::node(2)), Some(index(6)), "{prev:?}");
+        let to_2: Vec<_> = cluster.wire.iter().filter(|(_, to, _)| *to == 2).collect();
+        assert!(to_2.is_empty(), "{prev:?}: {to_2:?}");
+    }
+}

@@ -442,3 +442,46 @@ fn a_node_that_was_silent_and_comes_back_is_told_what_is_committed() {
     assert_eq!(c.committed(3), c.committed(1));
     fall_asleep(&mut c);
 }
+
+/// Its process is another one: the leader that the sleepers relied on is gone, even if nothing else is heard of it.
+#[test]
+fn a_new_life_of_the_leaders_node_makes_its_sleepers_campaign() {
+    let mut c = asleep(3);
+    let now = c.now;
+    c.raft(2).node_liveness(now, node(1), Liveness::Live(BootId::new(99)));
+    assert!(!c.raft(2).is_asleep());
+    assert_eq!(c.raft(2).soft_state().leader, None);
+    assert!(c.raft(2).next_deadline().is_some_and(|at| at <= now.after(ms(100))));
+}
+
+#[test]
+fn whose_disk_does_not_have_it_all_does_not_sleep() {
+    let mut c = asleep(3);
+    c.slow_disks = vec![2];
+    c.propose(1, 1);
+    c.settle();
+    let now = c.now;
+    while c.committed(2) < c.committed(1) {
+        c.run(ms(10)); // It knows that the entry is committed, by the disks of the others.
+    }
+    let last = c.raft(2).log().last_id();
+    assert!(c.raft(2).durable() < last.index && c.committed(2) == last.index);
+    let ask = Message::Sleep(SleepRequest { term: term(1), last, round: 9 });
+    c.raft(2).receive(now, replica(1), ask);
+    assert!(!c.raft(2).is_asleep());
+}
+
+#[test]
+fn a_live_learner_that_lags_keeps_the_group_awake_until_it_has_all() {
+    let mut c = asleep(3);
+    c.add_learner(9);
+    c.tell_liveness();
+    c.run(ms(300));
+    c.cut = vec![(1, 9)];
+    c.propose(1, 3);
+    c.run(ms(2_000));
+    assert!(!c.raft(1).is_asleep(), "nobody would feed the learner");
+    c.heal();
+    fall_asleep_but(&mut c, 9);
+    assert_eq!(c.committed(9), c.committed(1));
+}

@@ -539,3 +539,21 @@ fn a_snapshot_that_claims_a_later_term_than_its_leaders_is_dropped() {
     assert_eq!(persist(&mut raft), []);
     assert_eq!(raft.hard_state().term, term(1));
 }
+
+#[test]
+fn a_lost_connection_forgets_no_offer() {
+    let mut c = compacted();
+    c.hosts_serve_snapshots = false;
+    c.heal();
+    c.run(ms(300));
+    let start = c.raft(1).log().before();
+    c.raft(1).offer_snapshot(node(3), snapshot(start.index.as_u64(), start.term.as_u64())).unwrap();
+    c.drain(1);
+    c.wire.clear();
+    c.at(1).needed.clear();
+    let now = c.now;
+    c.raft(1).peer_unreachable(now, node(3));
+    c.run(ms(300));
+    assert_eq!(c.at(1).needed, [], "the host is not asked for another");
+    assert_eq!(c.at(3).installing.as_ref().map(|s| s.last), Some(start));
+}

@@ -204,6 +204,19 @@ fn thesis_3_8_term_and_vote_survive_a_restart_so_that_nobody_votes_twice() {
     assert_eq!(c.raft(3).hard_state(), HardState { term: term(7), vote: Some(replica(2)) });
 }
 
+/// Also where no other vote is needed: after a crash it would lead the same term again, with other entries.
+#[test]
+fn thesis_3_8_a_lone_voter_leads_only_once_its_own_vote_is_on_disk() {
+    let mut c = Cluster::new(1);
+    c.add_learner(9);
+    c.slow_disks = vec![1];
+    c.run(ms(50));
+    assert_eq!(c.role(1), RoleKind::Candidate);
+    assert_eq!(c.raft(9).hard_state().term, term(0), "and says nothing as a leader");
+    c.finish_writes(1);
+    assert_eq!(c.role(1), RoleKind::Leader);
+}
+
 #[test]
 fn thesis_3_8_the_commit_index_need_not_survive_a_restart() {
     let mut c = led(3);

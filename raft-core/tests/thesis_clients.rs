@@ -3,7 +3,7 @@
 mod cluster;
 
 use cluster::{Cluster, index, ms, node, replica, term};
-use raft_core::{AppendOutcome, AppendReply, Message, ReadError, ReadId, RoleKind};
+use raft_core::{AppendOutcome, AppendReply, Message, ReadError, ReadId, ReadIndexReply, RoleKind};
 
 fn led(voters: u64) -> Cluster {
     let mut c = Cluster::new(voters);
@@ -209,4 +209,25 @@ fn thesis_6_4_a_cancelled_read_is_never_heard_of_again() {
         assert_eq!(c.ready(at), []);
         assert_eq!(c.at(at).failed, []);
     }
+}
+
+#[test]
+fn thesis_6_4_only_the_leader_that_was_asked_can_answer_a_read() {
+    let mut c = led(3);
+    c.read(3, 7);
+    let number = c.wire.drain(..).find_map(|(_, _, message)| match message {
+        Message::ReadIndex(question) => Some(question.read),
+        _ => None,
+    });
+    let read = number.expect("it asks its leader");
+    let answer =
+        |of, i| Message::ReadIndexReply(ReadIndexReply { term: term(of), read, index: Some(index(i)) });
+    let now = c.now;
+    c.raft(3).receive(now, replica(2), answer(1, 0));
+    c.raft(3).receive(now, replica(1), answer(0, 0));
+    c.drain(3);
+    assert_eq!(c.ready(3), []);
+    c.raft(3).receive(now, replica(1), answer(1, 1));
+    c.drain(3);
+    assert_eq!(c.ready(3), [(ReadId(7), index(1))]);
 }

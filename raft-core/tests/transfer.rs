@@ -278,3 +278,28 @@ fn a_leader_that_has_just_been_elected_can_hand_over_too() {
     assert_eq!(c.leader(), Some(2));
     c.assert_converged();
 }
+
+/// They answer and so it is no matter of a quorum; but nobody gets what its disk is too slow for.
+#[test]
+fn a_leader_with_a_bad_disk_steps_down_although_a_majority_still_answers() {
+    let mut c = led(3);
+    c.propose(1, 1);
+    let now = c.now;
+    c.raft(1).storage_health(now, StorageHealth::Stalled);
+    c.drain(1);
+    for _ in 0..70 {
+        c.now = c.now.after(ms(10));
+        let now = c.now;
+        for node in c.nodes() {
+            c.raft(node).tick(now);
+            c.drain(node);
+        }
+        while let Some((from, to, message)) = c.wire.pop_front() {
+            let is_lost = matches!(&message, Message::Append(append) if !append.entries.is_empty());
+            if !is_lost {
+                c.deliver(from, to, message);
+            }
+        }
+    }
+    assert_ne!(c.role(1), RoleKind::Leader);
+}

@@ -6,17 +6,18 @@
 
 #![allow(dead_code)] // Each test file uses its own part of it.
 
+mod names;
 mod replica;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use raft_core::{
-    BootId, ChangeError, Configuration, DiskId, Effect, Learner, Liveness, LogChange, LogId, LogIndex,
-    Membership, MembershipChange, Message, NodeId, Options, Proposed, Raft, ReadId, ReplicaId, Restored,
-    RoleKind, Term, TermRuns, Time,
+    BootId, ChangeError, Configuration, Effect, Liveness, LogChange, LogIndex, Membership, MembershipChange,
+    Message, NodeId, Options, Proposed, Raft, ReadId, ReplicaId, Restored, RoleKind, Term, TermRuns, Time,
 };
 
+pub(crate) use names::*;
 pub(crate) use replica::Replica;
 
 pub(crate) struct Cluster {
@@ -27,8 +28,10 @@ pub(crate) struct Cluster {
     pub(crate) cut: Vec<(u64, u64)>,
     /// Nodes whose writes stay on their way until told otherwise.
     pub(crate) slow_disks: Vec<u64>,
-    /// Whether hosts offer and install snapshots by themselves, at once.
+    /// Whether hosts offer snapshots by themselves, at once.
     pub(crate) hosts_serve_snapshots: bool,
+    /// Whether they install them at once, too.
+    pub(crate) installation_takes_no_time: bool,
     /// Whether hosts tell their cores how the other nodes fare, and hand on withdrawals.
     pub(crate) hosts_watch_nodes: bool,
     pub(crate) options: Options,
@@ -46,49 +49,6 @@ pub(crate) struct Cluster {
     truth: BTreeMap<LogIndex, Term>,
     voters: Vec<ReplicaId>,
     seed: u64,
-}
-
-pub(crate) fn replica(node: u64) -> ReplicaId {
-    incarnation(node, 0)
-}
-
-/// The replica on `node` after its disk was replaced `times` times.
-pub(crate) fn incarnation(node: u64, times: u64) -> ReplicaId {
-    ReplicaId::new(NodeId::new(node), DiskId::new(u128::from(node) << 96 | u128::from(times)))
-}
-
-pub(crate) fn node(node: u64) -> NodeId {
-    NodeId::new(node)
-}
-
-pub(crate) fn index(i: u64) -> LogIndex {
-    LogIndex::new(i)
-}
-
-pub(crate) fn term(t: u64) -> Term {
-    Term::new(t)
-}
-
-pub(crate) fn id(i: u64, term: u64) -> LogId {
-    LogId::new(Term::new(term), index(i))
-}
-
-pub(crate) fn voters(nodes: impl IntoIterator<Item = u64>) -> Configuration {
-    Configuration::new(nodes.into_iter().map(replica)).unwrap()
-}
-
-pub(crate) fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-/// A learner on `node` that adds a voter.
-pub(crate) fn adds(node: u64) -> MembershipChange {
-    MembershipChange::AddLearner(Learner { replica: replica(node), replaces: None })
-}
-
-/// A learner on `node` that takes the place of the voter on `other`.
-pub(crate) fn replaces(node: u64, other: u64) -> MembershipChange {
-    MembershipChange::AddLearner(Learner { replica: replica(node), replaces: Some(replica(other)) })
 }
 
 impl Cluster {
@@ -109,6 +69,7 @@ impl Cluster {
             cut: Vec::new(),
             slow_disks: Vec::new(),
             hosts_serve_snapshots: true,
+            installation_takes_no_time: true,
             hosts_watch_nodes: false,
             options,
             observer: None,
@@ -314,7 +275,7 @@ impl Cluster {
                 self.tell_liveness_to(node);
                 continue;
             }
-            if serves && self.install(node) {
+            if serves && self.installation_takes_no_time && self.install(node) {
                 continue;
             }
             let replica = self.replicas.get_mut(&node).unwrap();
@@ -586,13 +547,4 @@ impl Cluster {
 fn read_entries(range: &TermRuns, max_bytes: u64) -> Option<(LogIndex, u64)> {
     let count = range.len().min(max_bytes);
     Some((range.before().index.plus(count), count))
-}
-
-/// The log of these terms, one entry each, from index 1.
-pub(crate) fn log_of(terms: &[u64]) -> TermRuns {
-    let mut log = TermRuns::empty(LogId::ZERO);
-    for term in terms {
-        log.append(Term::new(*term), 1);
-    }
-    log
 }

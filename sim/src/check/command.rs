@@ -115,10 +115,11 @@ impl CheckArgs {
     }
 }
 
-/// What every search leaves out, and why nothing is lost by it.
+/// What searches leave out, without loss.
 const LEFT_OUT: &str = "\
-A message that is lost never arrives, and a crash is followed by a restart at once. Where messages may come in any order,
-one that would change nothing comes later. Answers that can change nothing any more count as gone (--keep-stale keeps them).";
+Left out, as it leads to nothing else: a replica that is down (it starts again at once); among fresh replicas, another than
+the first to time out first; in any order of messages, one that changes nothing now (it may come later); answers that can
+change nothing any more (--keep-stale keeps them). What happens to the real core is run once for each state of a replica.";
 
 /// Searches what is asked for, and prints a row for each scope as it ends. Says whether no law broke.
 ///
@@ -201,4 +202,53 @@ fn write_json(found: &Found, out: &mut impl Write) -> io::Result<()> {
         parts.inputs,
         time.as_secs_f64()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: CheckArgs,
+    }
+
+    fn said(words: &[&str]) -> (bool, String) {
+        let cli = Cli::try_parse_from([&["sim"], words].concat()).expect("the words are right");
+        let mut out = Vec::new();
+        let holds = check(&cli.args, &mut out).expect("a vector can be written to");
+        (holds, String::from_utf8(out).expect("what is printed is text"))
+    }
+
+    #[test]
+    fn a_row_says_what_was_searched_and_how_it_ended() {
+        let (holds, text) = said(&["--scope", "election", "--timeouts", "0", "--crashes", "2"]);
+        assert!(holds);
+        let row = text.lines().find(|line| line.starts_with("election")).expect("there is a row");
+        assert!(row.contains(" 10 ") && row.ends_with("complete"), "{row}");
+        assert!(text.contains("votes, over crashes: 2 crashes"), "{text}");
+        assert!(text.contains("10 distinct states"), "{text}");
+    }
+
+    #[test]
+    fn json_has_a_line_for_each_scope_of_a_name() {
+        let (holds, text) = said(&["--scope", "membership", "--changes", "0", "--timeouts", "0", "--json"]);
+        assert!(holds);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), Scope::named("membership").len());
+        assert!(
+            lines[0].starts_with("{\"scope\":\"membership-add\",\"bounds\":\"\",\"states\":1,"),
+            "{}",
+            lines[0]
+        );
+    }
+
+    #[test]
+    fn a_scope_that_does_not_exist_is_refused_with_those_that_do() {
+        let error = Cli::try_parse_from(["sim", "--scope", "elections"]).err().expect("there is none");
+        assert!(error.to_string().contains("membership-add"), "{error}");
+    }
 }

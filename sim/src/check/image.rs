@@ -31,7 +31,8 @@ impl Log {
         Self::read(raft.log(), raft.memberships_between(LogIndex::ZERO, raft.log().last_index()))
     }
 
-    fn read(runs: &TermRuns, memberships: &[(LogIndex, Membership)]) -> Self {
+    /// The entries of these runs, the first of which need not have index 1.
+    pub(super) fn read(runs: &TermRuns, memberships: &[(LogIndex, Membership)]) -> Self {
         let indexes = runs.before().index.as_u64() + 1..=runs.last_index().as_u64();
         let entries = indexes.map(LogIndex::new).map(|index| {
             let found = memberships.iter().find(|(at, _)| *at == index);

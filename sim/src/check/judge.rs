@@ -53,7 +53,12 @@ impl World {
             }
         }
         if is.log != was.log {
-            let log = self.logs.get(is.log);
+            let (log, old) = (self.logs.get(is.log), self.logs.get(was.log));
+            let leads_on = [was.role, is.role] == [RoleKind::Leader; 2] && was.term == is.term;
+            if leads_on && !log.shares(old, old.0.len()) {
+                let detail = format!("replica {number} leads in term {}, had {old} and has {log}", is.term);
+                return Err(Broken::new(CheckedLaw::LeadersOnlyAppend, detail));
+            }
             let open = log.memberships().filter(|(index, _)| index.as_u64() > history.len() as u64).count();
             if open > 1 {
                 let detail =

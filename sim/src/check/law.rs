@@ -8,6 +8,8 @@ use std::fmt;
 pub enum CheckedLaw {
     /// Raft §5.2, Election Safety.
     OneLeaderPerTerm,
+    /// Raft §5.3, Leader Append-Only.
+    LeadersOnlyAppend,
     /// Raft §5.3, Log Matching.
     LogsMatch,
     /// Raft §5.4, Leader Completeness.
@@ -41,6 +43,7 @@ impl CheckedLaw {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::OneLeaderPerTerm => "one leader per term",
+            Self::LeadersOnlyAppend => "a leader never cuts or rewrites its own log",
             Self::LogsMatch => "logs that share an entry share all before it",
             Self::LeadersAreComplete => "a leader holds all that was committed before its term",
             Self::CommittedAlike => "all replicas commit the same entries",

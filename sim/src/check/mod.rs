@@ -3,7 +3,7 @@
 //! A search begins with three replicas and goes through all that may happen to them, breadth first, each state once: any
 //! message in flight arrives, in any order or never; time-outs; writes that end, one by one or together; crashes that keep
 //! any part of what was not reported; proposals, membership changes, transfers, lost connections. What runs is
-//! [`raft_core::Raft`] itself, with the smallest host that keeps its contract ([`replica`]). All laws of [`CheckedLaw`] are
+//! [`raft_core::Raft`] itself, with the smallest host that keeps its contract. All laws of [`CheckedLaw`] are
 //! checked at each step. A breach comes with a shortest way to it.
 //!
 //! What it does not do: search beyond the bounds of a scope ([`Scope`]), speak of payloads, snapshots, reads or sleep, or

@@ -49,19 +49,20 @@ impl Budget {
         Budget::Overtakes,
     ];
 
-    fn name(self) -> &'static str {
+    /// What one of it is called, and what several are.
+    fn names(self) -> [&'static str; 2] {
         match self {
-            Budget::Timeouts => "time-outs",
-            Budget::Heartbeats => "heartbeats",
-            Budget::Crashes => "crashes",
-            Budget::Duplicates => "duplicates",
-            Budget::Proposals => "proposals",
-            Budget::Changes => "changes",
-            Budget::Transfers => "transfers",
-            Budget::Cuts => "cuts",
-            Budget::Damages => "damages",
-            Budget::Losses => "losses",
-            Budget::Overtakes => "overtakes",
+            Budget::Timeouts => ["time-out", "time-outs"],
+            Budget::Heartbeats => ["heartbeat", "heartbeats"],
+            Budget::Crashes => ["crash", "crashes"],
+            Budget::Duplicates => ["duplicate", "duplicates"],
+            Budget::Proposals => ["proposal", "proposals"],
+            Budget::Changes => ["change", "changes"],
+            Budget::Transfers => ["transfer", "transfers"],
+            Budget::Cuts => ["cut", "cuts"],
+            Budget::Damages => ["damage", "damages"],
+            Budget::Losses => ["loss", "losses"],
+            Budget::Overtakes => ["overtake", "overtakes"],
         }
     }
 }
@@ -105,7 +106,9 @@ impl fmt::Display for Bounds {
         let mut is_first = true;
         for budget in Budget::ALL.into_iter().filter(|budget| self.of(*budget) > 0) {
             let comma = if std::mem::take(&mut is_first) { "" } else { ", " };
-            write!(f, "{comma}{} {}", self.of(budget), budget.name())?;
+            let [one, several] = budget.names();
+            let count = self.of(budget);
+            write!(f, "{comma}{count} {}", if count == 1 { one } else { several })?;
         }
         Ok(())
     }
@@ -202,7 +205,7 @@ impl Scope {
             sends_singly: false,
             keeps_order: true,
             forgets_stale: true,
-            max_states: 4_000_000,
+            max_states: 8_000_000,
             conduct: Conduct::Honest,
         }
     }
@@ -260,11 +263,14 @@ impl Scope {
                 &[(Proposals, 2), (Heartbeats, 1), (Cuts, 1)],
             ),
             changing("membership-add", "a fourth voter, and another leader meanwhile", &[Change::Add]),
-            changing(
-                "membership-replace",
-                "a voter replaced, perhaps the leader, and another leader meanwhile",
-                &[Change::Replace(3), Change::Replace(1)],
-            ),
+            Scope {
+                max_states: 4_000_000,
+                ..changing(
+                    "membership-replace",
+                    "a voter replaced, perhaps the leader, and another leader meanwhile",
+                    &[Change::Replace(3), Change::Replace(1)],
+                )
+            },
             Scope {
                 bounds: Bounds::default().with(Changes, 1).with(Timeouts, 2).with(Crashes, 1),
                 ..changing(
@@ -288,7 +294,7 @@ impl Scope {
                 )
             },
             Scope {
-                bounds: Bounds::default().with(Changes, 2).with(Timeouts, 1),
+                bounds: Bounds::default().with(Changes, 2).with(Timeouts, 1).with(Crashes, 1),
                 ..changing(
                     "membership-twice",
                     "a second change while a first is under way, and another leader",
@@ -301,15 +307,12 @@ impl Scope {
                 Led,
                 &[(Transfers, 1), (Timeouts, 1), (Crashes, 1)],
             ),
-            Scope {
-                max_states: 8_000_000,
-                ..Self::new(
-                    "doubt",
-                    "a disk that loses the end of its log, over a crash and a new leader",
-                    Led,
-                    &[(Damages, 1), (Proposals, 1), (Timeouts, 1), (Crashes, 1)],
-                )
-            },
+            Self::new(
+                "doubt",
+                "a disk that loses the end of its log, over a crash and a new leader",
+                Led,
+                &[(Damages, 1), (Proposals, 1), (Timeouts, 1), (Crashes, 1)],
+            ),
         ]
     }
 
@@ -336,6 +339,6 @@ mod tests {
         assert_eq!(bounds.spend(spent, Budget::Crashes), None);
         assert_eq!(bounds.spend(spent, Budget::Timeouts), None);
         assert_eq!((spent.of(Budget::Crashes), spent.of(Budget::Damages)), (2, 0));
-        assert_eq!(bounds.to_string(), "2 crashes, 15 damages");
+        assert_eq!(bounds.with(Budget::Losses, 1).to_string(), "2 crashes, 15 damages, 1 loss");
     }
 }

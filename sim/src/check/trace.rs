@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use raft_core::Message;
 
-use super::image::brief;
+use super::image::{Log, brief};
 use super::input::Input;
 use super::replica::Replica;
 use super::scope::Budget;
@@ -98,7 +98,7 @@ fn what(world: &World, before: &State, action: Action) -> String {
 /// A replica in a line.
 fn describe(replica: &Replica) -> String {
     let raft = &replica.raft;
-    let log = super::image::Log::of(raft);
+    let log = Log::of(raft);
     let mut text = format!(
         "{}, {}, log {log}, commit {}; on disk {}, {}",
         raft.soft_state().role,
@@ -116,11 +116,25 @@ fn describe(replica: &Replica) -> String {
     text
 }
 
-/// A message, without the names of its types.
+/// A message, as short as it can be told.
 fn say(message: &Message) -> String {
-    let text = format!("{message:?}");
-    match text.split_once('(') {
-        Some((_, inner)) => inner.strip_suffix(')').unwrap_or(inner).to_owned(),
-        None => text,
+    let word = |granted: bool| if granted { "yes" } else { "no" };
+    match message {
+        Message::PreVote(m) => format!("PreVote: term {}, last entry {}", m.term, m.last),
+        Message::PreVoteReply(m) => format!("PreVoteReply: {}, term {}", word(m.granted), m.term),
+        Message::Vote(m) => format!("Vote: term {}, last entry {}", m.term, m.last),
+        Message::VoteReply(m) => format!("VoteReply: {}, term {}", word(m.granted), m.term),
+        Message::Append(m) => {
+            let (log, after) = (Log::read(&m.entries, &m.memberships), m.entries.before());
+            format!("Append: term {}, {log} after {after}, commit {}", m.term, m.commit)
+        }
+        Message::AppendReply(m) => format!("AppendReply: term {}, {:?}", m.term, m.outcome),
+        Message::TimeoutNow(m) => format!("TimeoutNow: term {}, last entry {}", m.term, m.last),
+        Message::Doubt(m) => format!("Doubt: term {}, from {} to {}", m.term, m.after, m.extent),
+        Message::DoubtReply(m) => {
+            let held = if m.holds { "held" } else { "not held" };
+            format!("DoubtReply: term {}, from {} to {} {held}", m.term, m.after, m.extent)
+        }
+        other => format!("{other:?}"),
     }
 }

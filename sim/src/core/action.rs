@@ -56,40 +56,117 @@ pub enum Shape {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// A client writes new values to a register, `count` at once.
-    Write { to: Victim, key: u8, count: u8 },
+    Write {
+        /// Through whom.
+        to: Victim,
+        /// Which register.
+        key: u8,
+        /// How many.
+        count: u8,
+    },
     /// A client reads a register.
-    Read { to: Victim, key: u8 },
+    Read {
+        /// Through whom.
+        to: Victim,
+        /// Which register.
+        key: u8,
+    },
     /// A process dies after its core has been taken so many more effects from, and comes back after a while.
-    Crash { victim: Victim, after: u8, survival: Survival, down: u32 },
+    Crash {
+        /// Whom it concerns.
+        victim: Victim,
+        /// How many effects later.
+        after: u8,
+        /// What is left of writes that were not reported.
+        survival: Survival,
+        /// How long the process stays away.
+        down: u32,
+    },
     /// A process dies and comes back with an empty disk. Refused when too many disks have failed.
-    Wipe { victim: Victim, down: u32 },
+    Wipe {
+        /// Whom it concerns.
+        victim: Victim,
+        /// How long the process stays away.
+        down: u32,
+    },
     /// A process dies and comes back without the last so many entries, which it knows that it had. Refused when too
     /// many disks have failed.
-    Damage { victim: Victim, lose: u8, down: u32 },
+    Damage {
+        /// Whom it concerns.
+        victim: Victim,
+        /// How many entries.
+        lose: u8,
+        /// How long the process stays away.
+        down: u32,
+    },
     /// A process stands still.
-    Pause { victim: Victim, lasts: u32 },
+    Pause {
+        /// Whom it concerns.
+        victim: Victim,
+        /// For how long.
+        lasts: u32,
+    },
     /// Nothing passes between some.
-    Cut { victim: Victim, shape: Shape, lasts: u32 },
+    Cut {
+        /// Whom it concerns.
+        victim: Victim,
+        /// Between whom.
+        shape: Shape,
+        /// For how long.
+        lasts: u32,
+    },
     /// A disk does nothing.
-    Stall { victim: Victim, lasts: u32 },
+    Stall {
+        /// Whom it concerns.
+        victim: Victim,
+        /// For how long.
+        lasts: u32,
+    },
     /// A disk takes no entries.
-    Full { victim: Victim, lasts: u32 },
+    Full {
+        /// Whom it concerns.
+        victim: Victim,
+        /// For how long.
+        lasts: u32,
+    },
     /// A node is added as a promotable learner.
-    Add { node: u8 },
+    Add {
+        /// Which node, from 0.
+        node: u8,
+    },
     /// A node is added as a promotable learner in place of a voter.
-    Replace { node: u8, victim: Victim },
+    Replace {
+        /// Which node, from 0.
+        node: u8,
+        /// Whom it concerns.
+        victim: Victim,
+    },
     /// A voter or a learner is removed.
-    Remove { victim: Victim },
+    Remove {
+        /// Whom it concerns.
+        victim: Victim,
+    },
     /// The administrator has a look, and replaces disks that were lost.
     Repair,
     /// The leader hands over, to this node or to whom it likes.
-    Transfer { to: Option<u8> },
+    Transfer {
+        /// Through whom.
+        to: Option<u8>,
+    },
     /// All faults end for a while, and progress is demanded.
     Peace,
     /// A node compacts its log.
-    Compact { victim: Victim },
+    Compact {
+        /// Whom it concerns.
+        victim: Victim,
+    },
     /// A node is told that it has lost its connection to another.
-    Suspect { victim: Victim, node: u8 },
+    Suspect {
+        /// Whom it concerns.
+        victim: Victim,
+        /// Which node, from 0.
+        node: u8,
+    },
 }
 
 /// Something that is done to the world, and when.
@@ -282,9 +359,7 @@ impl FromStr for Action {
                 down: w.named("down")?,
             },
             "wipe" => What::Wipe { victim: w.victim(3)?, down: w.named("down")? },
-            "damage" => {
-                What::Damage { victim: w.victim(3)?, lose: w.named("lose")?, down: w.named("down")? }
-            }
+            "damage" => What::Damage { victim: w.victim(3)?, lose: w.named("lose")?, down: w.named("down")? },
             "pause" => What::Pause { victim: w.victim(3)?, lasts: w.named("lasts")? },
             "cut" => What::Cut { victim: w.victim(3)?, shape: w.shape()?, lasts: w.named("lasts")? },
             "stall" => What::Stall { victim: w.victim(3)?, lasts: w.named("lasts")? },
@@ -340,7 +415,8 @@ mod tests {
 
     #[test]
     fn what_is_no_action_is_refused_with_the_line() {
-        for line in ["", "at x repair", "at 1 fly", "at 1 crash n1 after=0 keeps=some down=1", "at 1 add n0"] {
+        for line in ["", "at x repair", "at 1 fly", "at 1 crash n1 after=0 keeps=some down=1", "at 1 add n0"]
+        {
             let error = line.parse::<Action>().unwrap_err().to_string();
             assert!(error.contains(&format!("{line:?}")), "{error}");
         }

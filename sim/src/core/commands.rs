@@ -41,6 +41,7 @@ fn trace(outcome: &Outcome, say: Say<'_>) {
 /// # Errors
 /// When the file cannot be written.
 pub fn shrink(seed: u64, mutant: Option<u8>, out: &Path, max_runs: u64, say: Say<'_>) -> Result<u8, String> {
+    be_quiet();
     let Some(shrinker) = Shrinker::new(&Setup::draw(seed), mutant, max_runs) else {
         say(&format!("seed {seed} breaks no law"));
         return Ok(2);
@@ -49,7 +50,11 @@ pub fn shrink(seed: u64, mutant: Option<u8>, out: &Path, max_runs: u64, say: Say
     write(out, &file.write(Some(&outcome)))?;
     summarize(seed, &outcome, say);
     let actions = file.setup.script.as_ref().map_or(0, |script| script.actions.len());
-    say(&format!("{actions} actions on {} nodes are left in {}. Look at it:", file.setup.knobs.nodes, out.display()));
+    say(&format!(
+        "{actions} actions on {} nodes are left in {}. Look at it:",
+        file.setup.knobs.nodes,
+        out.display()
+    ));
     say(&format!("  sim replay {} --html out.html", out.display()));
     Ok(0)
 }
@@ -59,7 +64,8 @@ pub fn shrink(seed: u64, mutant: Option<u8>, out: &Path, max_runs: u64, say: Say
 /// # Errors
 /// When the script cannot be read, or the page cannot be written.
 pub fn replay(script: &Path, html: Option<&Path>, is_traced: bool, say: Say<'_>) -> Result<u8, String> {
-    let text = std::fs::read_to_string(script).map_err(|error| format!("cannot read {}: {error}", script.display()))?;
+    let text = std::fs::read_to_string(script)
+        .map_err(|error| format!("cannot read {}: {error}", script.display()))?;
     let file = ScriptFile::read(&text).map_err(|error| format!("{}: {error}", script.display()))?;
     let is_kept = html.is_some() || is_traced;
     let outcome = file.run(if is_kept { Recorder::on() } else { Recorder::off() });
@@ -75,6 +81,11 @@ pub fn replay(script: &Path, html: Option<&Path>, is_traced: bool, say: Say<'_>)
     Ok(code(&outcome))
 }
 
+/// A panic of a core is a breach like others, and is told as one: not by each of a thousand runs on its own.
+fn be_quiet() {
+    std::panic::set_hook(Box::new(|_| {}));
+}
+
 fn write(path: &Path, text: &str) -> Result<(), String> {
     std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
@@ -83,7 +94,10 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 pub fn bench(seconds: u64, say: Say<'_>) -> u8 {
     let measured = super::measure(Duration::from_secs(seconds));
     let (with, without) = (measured.checked_rate(), measured.unchecked_rate());
-    say(&format!("{} seeds, {} events, each with and without checkers, one thread", measured.seeds, measured.steps));
+    say(&format!(
+        "{} seeds, {} events, each with and without checkers, one thread",
+        measured.seeds, measured.steps
+    ));
     say(&format!("checkers on:  {with:>10.0} events/s"));
     say(&format!("checkers off: {without:>10.0} events/s"));
     say(&format!("on / off:     {:>10.2}", with / without));
@@ -91,7 +105,8 @@ pub fn bench(seconds: u64, say: Say<'_>) -> u8 {
 }
 
 fn summarize(seed: u64, outcome: &Outcome, say: Say<'_>) {
-    let Counts { delivered, writes, timers, requests, crashes, partitions, committed, terms } = outcome.counts;
+    let Counts { delivered, writes, timers, requests, crashes, partitions, committed, terms } =
+        outcome.counts;
     say(&format!(
         "seed {seed}: {} steps ({delivered} packets, {writes} fsyncs, {timers} timers, {requests} requests), {crashes} \
          crashes, {partitions} cuts; {committed} entries committed in {terms} terms",
@@ -176,6 +191,7 @@ pub fn mutants(hunt: &Hunt, say: Say<'_>) -> Result<u8, String> {
         Err(error) => return Err(format!("cannot read {path}: {error}")),
     };
     let mut table = Table::parse(&text).map_err(|error| format!("{path}: {error}"))?;
+    be_quiet();
     let (mut survivors, mut tried) = (Vec::new(), 0);
     say("mutant   median    worst  found by           what, and where it happened");
     for info in raft_core_mutated::mutant::ALL {

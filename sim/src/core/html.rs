@@ -5,7 +5,7 @@
 //! are what each node knows as committed. Everything says what it is when the mouse rests on it. Moments with nothing in
 //! them are shortened. Invariant: the page needs nothing but itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::knobs::Micros;
@@ -23,7 +23,20 @@ const CURVES: f64 = 260.0;
 /// Draws a run of which records were kept.
 pub fn page(title: &str, nodes: usize, outcome: &Outcome) -> String {
     let all = &outcome.records;
-    let is_shown = |noted: &&Noted| !matches!(&noted.record, Record::Sent { term: 0, .. });
+    // Pings between hosts say little and come often.
+    let pings: BTreeSet<u32> = all
+        .iter()
+        .filter_map(|noted| match noted.record {
+            Record::Sent { number, term: 0, .. } => Some(number),
+            _ => None,
+        })
+        .collect();
+    let is_shown = |noted: &&Noted| match noted.record {
+        Record::Sent { number, .. } | Record::Received { number, .. } | Record::Lost { number, .. } => {
+            !pings.contains(&number)
+        }
+        _ => true,
+    };
     let shown: Vec<&Noted> = all.iter().filter(is_shown).collect();
     let skipped = shown.len().saturating_sub(MAX_RECORDS);
     let shown = &shown[skipped..];
@@ -123,7 +136,13 @@ impl Look {
         match self {
             Look { is_down: true, .. } => "down".into(),
             Look { role, term, is_paused, is_asleep, .. } => {
-                let more = if is_paused { ", paused" } else if is_asleep { ", asleep" } else { "" };
+                let more = if is_paused {
+                    ", paused"
+                } else if is_asleep {
+                    ", asleep"
+                } else {
+                    ""
+                };
                 format!("{role} of term {term}{more}")
             }
         }
@@ -161,7 +180,11 @@ impl Page {
     fn lanes(&mut self, all: &[Noted], from: Micros) {
         for node in 0..self.nodes {
             let x = self.x(node);
-            self.put(format_args!("<text class=head x={:.0} y=40 text-anchor=middle>node {}</text>", x, node + 1));
+            self.put(format_args!(
+                "<text class=head x={:.0} y=40 text-anchor=middle>node {}</text>",
+                x,
+                node + 1
+            ));
             let mut look =
                 Look { is_down: true, is_paused: false, is_asleep: false, role: "follower", term: 0 };
             let mut since = TOP;
@@ -253,7 +276,7 @@ impl Page {
         if is_lost {
             y2 = y2.min(y1 + 40.0).max(y1 + 8.0);
         }
-        let part = if is_lost { 0.6 } else { 0.94 };
+        let part = if is_lost { 0.6 } else { 1.0 - 8.0 / (x2 - x1).abs().max(9.0) };
         let (xe, ye) = (x1 + (x2 - x1) * part, y1 + (y2 - y1) * part);
         let (hue, fate) = (term * 67 % 360, if is_lost { ", lost" } else { "" });
         self.put(format_args!(
@@ -273,9 +296,7 @@ impl Page {
             ));
         } else {
             let side = if x2 > x1 { -d * 1.6 } else { d * 1.6 };
-            self.put(format_args!(
-                "<path d='M{xe:.1} {ye:.1}l{side:.1} -3v6z' fill='hsl({hue},70%,42%)'/>"
-            ));
+            self.put(format_args!("<path d='M{xe:.1} {ye:.1}l{side:.1} -3v6z' fill='hsl({hue},70%,42%)'/>"));
         }
     }
 
@@ -294,7 +315,11 @@ impl Page {
                 Record::Committed { .. } | Record::Boot { .. } | Record::Died | Record::Note(_)
                     if noted.node < self.nodes =>
                 {
-                    let (x, text) = (self.x(noted.node) + 10.0, noted.record.to_string());
+                    let text = match &noted.record {
+                        Record::Note(text) => text.clone(),
+                        other => other.to_string(),
+                    };
+                    let x = self.x(noted.node) + 10.0;
                     let short: String = text.chars().take(18).collect();
                     self.put(format_args!(
                         "<text x={x:.1} y={:.1}>{}<title>{seconds} {}</title></text>",

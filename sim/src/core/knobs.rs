@@ -110,6 +110,10 @@ knobs! {
     reads,
     /// How many registers there are.
     keys,
+    /// Whether more logs may be in doubt than a minority: then only safety is demanded. 0 or 1.
+    reckless,
+    /// How many in a thousand compactions go as far as they can, whoever may need the log.
+    greedy,
     /// The mean time between two faults.
     fault_interval,
     /// How many in a thousand chapters end in peace for a while, in which progress is demanded.
@@ -282,6 +286,8 @@ impl Knobs {
             request_interval: rng.between(1, 12) * MS,
             reads: if rng.chance(250) { 0 } else { rng.between(50, 600) },
             keys: rng.between(1, 6),
+            reckless: u64::from(rng.chance(200)),
+            greedy: half(rng, 1, 500),
             fault_interval: rng.between(30, 800) * MS,
             peace: rng.between(0, 1_000),
             quiet: u64::from(rng.chance(500)),

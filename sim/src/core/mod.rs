@@ -9,6 +9,8 @@
 //! Where to read: `plan.rs` (what a seed draws), `world/mod.rs` (events), `world/effects.rs` (what becomes of each
 //! decision), `world/claims.rs` and `world/truth.rs` (the laws).
 
+#![allow(clippy::duplicate_mod, reason = "the tree below `world` is built once for each build of the core")]
+
 mod action;
 mod bench;
 pub mod commands;

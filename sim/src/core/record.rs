@@ -11,21 +11,56 @@ use super::knobs::Micros;
 #[derive(Clone, Debug)]
 pub enum Record {
     /// A packet left, with this number.
-    Sent { number: u32, to: usize, term: u64, text: String },
+    Sent {
+        /// The number of the packet.
+        number: u32,
+        /// To which node, from 0.
+        to: usize,
+        /// The term it belongs to; 0 for none.
+        term: u64,
+        /// What it says.
+        text: String,
+    },
     /// A packet arrived.
-    Received { number: u32, from: usize },
+    Received {
+        /// The number of the packet.
+        number: u32,
+        /// From which node, from 0.
+        from: usize,
+    },
     /// A packet will not arrive, or did not.
-    Lost { number: u32, to: usize },
+    Lost {
+        /// The number of the packet.
+        number: u32,
+        /// To which node, from 0.
+        to: usize,
+    },
     /// A write was asked for.
     Asked(String),
     /// An fsync has returned; the log on the disk ends here.
-    Durable { last: u32 },
+    Durable {
+        /// The index of the last entry.
+        last: u32,
+    },
     /// A role, a term and a leader.
-    Role { role: &'static str, term: u64, leader: Option<u64> },
+    Role {
+        /// The role.
+        role: &'static str,
+        /// The term it belongs to; 0 for none.
+        term: u64,
+        /// Who leads, counted from 1, when known.
+        leader: Option<u64>,
+    },
     /// All up to here is committed at the node.
-    Committed { index: u32 },
+    Committed {
+        /// The last committed index.
+        index: u32,
+    },
     /// A process began a life.
-    Boot { boot: u32 },
+    Boot {
+        /// The number of that life.
+        boot: u32,
+    },
     /// A process died.
     Died,
     /// A process stands still.
@@ -33,11 +68,20 @@ pub enum Record {
     /// A process goes on.
     Resumed,
     /// A node fell asleep or woke.
-    Sleep { is_asleep: bool },
+    Sleep {
+        /// Whether it sleeps now.
+        is_asleep: bool,
+    },
     /// These links carry nothing: a bit for each (from, to).
-    Cut { links: u64 },
+    Cut {
+        /// The links.
+        links: u64,
+    },
     /// These links carry again.
-    Mend { links: u64 },
+    Mend {
+        /// The links.
+        links: u64,
+    },
     /// An action was carried out.
     Action(What),
     /// Something else.
@@ -57,7 +101,11 @@ impl fmt::Display for Record {
             Self::Asked(text) => write!(f, "write  {text}"),
             Self::Durable { last } => write!(f, "fsync  log to {last}"),
             Self::Role { role, term, leader } => {
-                write!(f, "role   {role} t{term} leader {}", leader.map_or("?".into(), |node| node.to_string()))
+                write!(
+                    f,
+                    "role   {role} t{term} leader {}",
+                    leader.map_or("?".into(), |node| node.to_string())
+                )
             }
             Self::Committed { index } => write!(f, "commit {index}"),
             Self::Boot { boot } => write!(f, "boot   life {boot}"),

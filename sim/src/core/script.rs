@@ -76,9 +76,8 @@ impl ScriptFile {
             let refuse = |why: String| NoScript { line: at + 1, why };
             let line = line.split('#').next().unwrap_or("").trim();
             let words: Vec<&str> = line.split_whitespace().collect();
-            let number = |text: &str| {
-                text.parse::<u64>().map_err(|_| refuse(format!("{text:?} is no number")))
-            };
+            let number =
+                |text: &str| text.parse::<u64>().map_err(|_| refuse(format!("{text:?} is no number")));
             match words.as_slice() {
                 [] => {}
                 _ if at == 0 => {
@@ -102,7 +101,8 @@ impl ScriptFile {
                     is_healed = true;
                 }
                 ["at", ..] => {
-                    let action: Action = line.parse().map_err(|why: super::NoAction| refuse(why.to_string()))?;
+                    let action: Action =
+                        line.parse().map_err(|why: super::NoAction| refuse(why.to_string()))?;
                     if script.actions.last().is_some_and(|last| last.at > action.at) {
                         return Err(refuse("actions must be in the order of time".into()));
                     }

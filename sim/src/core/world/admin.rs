@@ -158,7 +158,8 @@ impl World {
         let Some(membership) = self.leaders_membership() else { return Ok(()) };
         let lost = |replica: &ReplicaId| self.current(number_of(replica.node)) != *replica;
         if let Some(learner) = membership.learners().iter().find(|learner| lost(&learner.replica)) {
-            let (replica, replaces) = (learner.replica, learner.replaces);
+            let is_there = |voter: &ReplicaId| membership.voters().is_voter(*voter);
+            let (replica, replaces) = (learner.replica, learner.replaces.filter(is_there));
             let again = Learner { replica: self.current(number_of(replica.node)), replaces };
             return self.change(MembershipChange::AddLearner(again), None);
         }

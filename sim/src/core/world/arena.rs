@@ -148,10 +148,6 @@ impl Log {
         self.entries.get(index.checked_sub(self.base_index + 1)? as usize).copied()
     }
 
-    pub(crate) fn entries(&self) -> &[EntryNo] {
-        &self.entries
-    }
-
     pub(crate) fn push(&mut self, no: EntryNo) {
         self.entries.push(no);
     }

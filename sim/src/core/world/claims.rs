@@ -113,3 +113,106 @@ pub(crate) fn note_vote(node: &mut Node, to: ReplicaId, term: u32) -> Checked {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::arena::{EntryNo, Kind, ROOT};
+    use super::super::node::replica;
+    use super::super::raft_core::{
+        AppendReply, HardState, LogId, LogIndex, Membership, SleepReply, Term, TimeoutNow, Vote, VoteReply,
+    };
+    use super::*;
+    use crate::core::law::Law;
+
+    struct Scene {
+        arena: Arena,
+        truth: Truth,
+        node: Node,
+        tip: EntryNo,
+    }
+
+    /// Node 1 leads term 2 with three entries; it is node 2 that speaks, and its disk is empty.
+    fn scene() -> Scene {
+        let mut arena = Arena::new(Membership::none());
+        let mut truth = Truth::new(1);
+        let mut leader = Node::new(0, 0, 1_000_000);
+        truth.elected(&leader, 2, &arena).unwrap();
+        for _ in 0..3 {
+            let no = arena.add(leader.log.last(), 2, Kind::Noop, None);
+            truth.appended(&leader, 2, no, &arena).unwrap();
+            leader.log.push(no);
+        }
+        Scene { arena, truth, node: Node::new(1, 0, 1_000_000), tip: leader.log.last() }
+    }
+
+    impl Scene {
+        fn says(&self, message: Message) -> Option<Law> {
+            let said = check(&self.node, NodeId::new(1), &message, &self.truth, &self.arena);
+            said.err().map(|breach| breach.law)
+        }
+
+        fn writes(&mut self, term: u64, vote: Option<ReplicaId>) {
+            self.node.disk.image.hard_state = HardState { term: Term::new(term), vote };
+        }
+    }
+
+    fn matched(index: u64) -> Message {
+        let outcome = AppendOutcome::Matched { matched: LogIndex::new(index) };
+        Message::AppendReply(AppendReply { term: Term::new(2), round: 1, outcome })
+    }
+
+    #[test]
+    fn an_acknowledgement_needs_the_term_and_the_leaders_entries_on_the_disk() {
+        let mut scene = scene();
+        scene.node.disk.image.log.extend_to(scene.tip, &scene.arena);
+        assert_eq!(scene.says(matched(3)), Some(Law::L4), "the term is not on the disk");
+        scene.writes(2, None);
+        assert_eq!(scene.says(matched(3)), None);
+        assert_eq!(scene.says(matched(4)), Some(Law::L4), "the leader has made three");
+        scene.node.disk.image.log.truncate(1);
+        assert_eq!(scene.says(matched(2)), Some(Law::L4));
+        let other = scene.arena.add(scene.arena.ancestor(scene.tip, 1), 1, Kind::Noop, None);
+        scene.node.disk.image.log.push(other);
+        assert_eq!(scene.says(matched(2)), Some(Law::L4), "another entry is not the leader's");
+        assert_eq!(scene.says(matched(1)), None);
+    }
+
+    #[test]
+    fn a_vote_is_on_the_disk_before_it_is_given_and_the_own_one_before_others_are_asked_for() {
+        let mut scene = scene();
+        let vote = || Message::VoteReply(VoteReply { term: Term::new(3), granted: true });
+        scene.writes(3, None);
+        assert_eq!(scene.says(vote()), Some(Law::L4));
+        scene.writes(3, Some(replica(2, 0)));
+        assert_eq!(scene.says(vote()), Some(Law::L4), "it is somebody else's");
+        scene.writes(3, Some(replica(0, 0)));
+        assert_eq!(scene.says(vote()), None);
+        let asks = || Message::Vote(Vote { term: Term::new(3), last: LogId::ZERO });
+        assert_eq!(scene.says(asks()), Some(Law::L4));
+        scene.writes(3, Some(scene.node.me));
+        assert_eq!(scene.says(asks()), None);
+    }
+
+    #[test]
+    fn who_does_not_lead_does_not_speak_as_leader_and_who_sleeps_holds_everything() {
+        let mut scene = scene();
+        scene.writes(2, None);
+        let last = scene.arena.id(scene.tip);
+        let campaign = Message::TimeoutNow(TimeoutNow { term: Term::new(2), last });
+        assert_eq!(scene.says(campaign), Some(Law::R1));
+        let sleeps = || Message::SleepReply(SleepReply { term: Term::new(2), last, round: 1, asleep: true });
+        assert_eq!(scene.says(sleeps()), Some(Law::L4));
+        scene.node.disk.image.log.extend_to(scene.tip, &scene.arena);
+        assert_eq!(scene.says(sleeps()), None);
+    }
+
+    #[test]
+    fn a_second_vote_in_a_term_breaks_r6_and_a_repeated_one_does_not() {
+        let mut node = Node::new(1, 0, 1_000_000);
+        note_vote(&mut node, replica(0, 0), 5).unwrap();
+        note_vote(&mut node, replica(0, 0), 5).unwrap();
+        note_vote(&mut node, replica(2, 0), 6).unwrap();
+        assert_eq!(note_vote(&mut node, replica(2, 0), 5).unwrap_err().law, Law::R6);
+        assert_eq!(node.log.last(), ROOT);
+    }
+}

@@ -6,6 +6,7 @@
 use super::World;
 use super::arena::Kind;
 use super::node::{Node, PendingRead, PendingWrite};
+use super::raft_core::ReadId;
 use crate::core::dice::{Dice, Purpose};
 use crate::core::knobs::Micros;
 use crate::core::law::{Breach, Checked, Law, ensure};
@@ -43,7 +44,14 @@ pub(crate) struct Clients {
 
 impl Clients {
     fn ask(&mut self, key: u8, is_read: bool, now: Micros) -> u32 {
-        self.requests.push(Request { key, is_read, asked_at: now, ended_at: 0, end: End::Open, is_committed: false });
+        self.requests.push(Request {
+            key,
+            is_read,
+            asked_at: now,
+            ended_at: 0,
+            end: End::Open,
+            is_committed: false,
+        });
         self.requests.len() as u32 - 1
     }
 
@@ -115,7 +123,13 @@ impl World {
             let no = self.append_own(at, term, Kind::Write(request), None)?;
             let index = self.arena.index(no);
             let is_first = place > 0 || u64::from(index) == proposed.first.as_u64();
-            ensure!(is_first, R3, at, "puts a proposal at {}, and its log goes on at {index}", proposed.first);
+            ensure!(
+                is_first,
+                R3,
+                at,
+                "puts a proposal at {}, and its log goes on at {index}",
+                proposed.first
+            );
             self.nodes[at].writes.push_back(PendingWrite { index, no, request });
         }
         self.recorder.note(now, at, || Record::Note(format!("is asked to write, at {}", proposed.first)));
@@ -137,13 +151,37 @@ impl World {
         } else {
             self.clients.end(request, now, End::Refused);
         }
-        self.drain(at, None)
+        self.drain(at, None)?;
+        if Dice::new(self.seed, Purpose::Note, at as u64 | 8, now).chance(30) {
+            self.cancel_read(at, request);
+        }
+        Ok(())
     }
 
-    pub(crate) fn read_failed(&mut self, at: usize, request: u32) {
+    /// A client has gone: nothing may be heard of its read any more.
+    fn cancel_read(&mut self, at: usize, request: u32) {
+        let node = &mut self.nodes[at];
+        let is_open = node.reads.iter().any(|read| read.request == request);
+        if let Some(raft) = node.raft.as_mut().filter(|_| is_open) {
+            raft.cancel_read(ReadId(request.into()));
+            node.reads.retain(|read| read.request != request);
+            self.clients.end(request, self.now, End::Refused);
+        }
+    }
+
+    pub(crate) fn read_failed(&mut self, at: usize, request: u32) -> Checked {
         let now = self.now;
-        self.nodes[at].reads.retain(|read| read.request != request);
+        let reads = &mut self.nodes[at].reads;
+        let before = reads.len();
+        reads.retain(|read| read.request != request || read.ready.is_some());
+        ensure!(
+            reads.len() < before,
+            R11,
+            at,
+            "fails read #{request}, which it was not asked or has answered"
+        );
         self.clients.end(request, now, End::Refused);
+        Ok(())
     }
 
     pub(crate) fn read_ready(&mut self, at: usize, request: u32, index: u32) -> Checked {

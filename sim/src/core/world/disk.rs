@@ -46,6 +46,8 @@ pub(crate) struct Disk {
     pub(crate) writes: VecDeque<Write>,
     /// The last write done that was not reported.
     pub(crate) unreported: Option<PersistToken>,
+    /// The write reported last.
+    pub(crate) reported: Option<PersistToken>,
     /// Nothing is done before this.
     pub(crate) stalled_until: Micros,
     /// No entries are taken before this.
@@ -113,6 +115,7 @@ impl Disk {
         writes.clear();
         self.writes = writes;
         self.unreported = None;
+        self.reported = None;
         self.stalled_until = 0;
         self.full_until = 0;
         self.due = None;
@@ -126,17 +129,91 @@ pub(crate) struct DiskRecord {
     pub(crate) votes: Vec<(u32, ReplicaId)>,
     /// If it is gone: the last entry that was on it.
     pub(crate) ghost: Option<EntryNo>,
-    /// The highest term and committed index that were on it.
-    pub(crate) committed: u32,
 }
 
 impl DiskRecord {
     pub(crate) fn new() -> Self {
-        Self { votes: Vec::new(), ghost: None, committed: 0 }
+        Self { votes: Vec::new(), ghost: None }
     }
 
     /// Whom it voted for, as far as anybody was told.
     pub(crate) fn vote_in(&self, term: u32) -> Option<ReplicaId> {
         self.votes.iter().rev().find(|(at, _)| *at == term).map(|(_, vote)| *vote)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::arena::Kind;
+    use super::super::raft_core::{
+        Configuration, DiskId, LogChange, Membership, NodeId, Options, Raft, Restored, Time,
+    };
+    use super::*;
+
+    /// Writes of `counts` entries each, as a lone leader asks for them, and all entries.
+    fn disk(counts: &[u64]) -> (Disk, Arena) {
+        let me = ReplicaId::new(NodeId::new(1), DiskId::new(1));
+        let voters = Configuration::new([me]).unwrap();
+        let mut raft = Raft::new(me, voters, Options::default(), Restored::default(), 1, Time::ZERO);
+        raft.tick(Time::ZERO);
+        let (mut arena, mut disk, mut last) = (Arena::new(Membership::none()), Disk::default(), 0);
+        let mut proposals = counts.iter();
+        loop {
+            let Some(effect) = raft.poll_effect() else {
+                match proposals.next() {
+                    Some(count) => drop(raft.propose(*count)),
+                    None => return (disk, arena),
+                }
+                continue;
+            };
+            let super::super::raft_core::Effect::Persist(write) = effect else { continue };
+            if let Some(hard_state) = write.hard_state {
+                // The vote is on the disk at once, that there is a leader.
+                disk.image.hard_state = hard_state;
+                raft.persisted(Time::ZERO, write.token);
+                continue;
+            }
+            if let LogChange::Append { entries, .. } = &write.log {
+                last = (0..entries.len()).fold(last, |no, _| arena.add(no, 1, Kind::Noop, None));
+            }
+            let change = Change::Append { cut: None, last };
+            disk.writes.push_back(Write { token: write.token, hard_state: None, change, done_at: 10 });
+        }
+    }
+
+    #[test]
+    fn a_crash_keeps_writes_in_order_and_perhaps_a_part_of_the_next() {
+        // The first write is the entry that opens the term.
+        for (kept, part, last) in [(0, 0, 0), (1, 0, 1), (2, 0, 4), (2, 1, 5), (9, 0, 6)] {
+            let (mut disk, arena) = disk(&[3, 2]);
+            disk.crash(kept, part, &arena);
+            assert_eq!(disk.image.log.last_index(), last, "{kept} writes and {part} entries");
+            assert!(disk.writes.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_stalled_disk_finishes_nothing_and_a_full_one_no_entries() {
+        let (mut disk, _) = disk(&[1]);
+        assert_eq!(disk.next_done(), Some(10));
+        disk.full_until = 30;
+        assert_eq!(disk.next_done(), Some(30));
+        disk.writes[0].change = Change::None;
+        assert_eq!(disk.next_done(), Some(10), "a vote has room");
+        disk.stalled_until = 20;
+        assert_eq!(disk.next_done(), Some(20));
+    }
+
+    #[test]
+    fn what_is_lost_is_vouched_for_and_not_held() {
+        let (mut disk, arena) = disk(&[3]);
+        disk.crash(9, 0, &arena);
+        let last = disk.image.log.last();
+        disk.image.log.truncate(2);
+        assert!(!disk.image.vouches(last, &arena));
+        disk.image.lost = Some(last);
+        assert!(disk.image.vouches(last, &arena) && !disk.image.holds(last, &arena));
+        disk.image.snapshot = last;
+        assert!(disk.image.holds(last, &arena), "a snapshot holds all up to its last");
     }
 }

@@ -9,8 +9,8 @@ use super::disk::{Change, Write};
 use super::network::{Body, Later};
 use super::node::{Node, number_of};
 use super::raft_core::{
-    Content, Effect, LogChange, LogIndex, Message, NodeId, Persist, ReadFailure, RoleKind, Snapshot, SoftState,
-    Term,
+    Content, Effect, LogChange, LogIndex, Message, NodeId, Persist, ReadFailure, RoleKind, Snapshot,
+    SoftState, Term,
 };
 use super::{DISK, World, describe};
 use crate::core::dice::{Dice, Purpose};
@@ -102,6 +102,7 @@ impl World {
         if is_asleep != node.was_asleep {
             node.was_asleep = is_asleep;
             node.leads_since = self.now;
+            node.has_woken = !is_asleep;
             node.sleeps_by = node.state.leader.map_or(0, |leader| node.views[number_of(leader) & 7].boot);
             let is_leader = node.state.role == RoleKind::Leader;
             self.marks.hit_if(is_leader && is_asleep, Mark::GroupSlept);
@@ -113,10 +114,11 @@ impl World {
         }
         if node.was_in_doubt && !raft.is_in_doubt() {
             node.was_in_doubt = false;
-            let is_rewritten =
-                node.disk.image.lost.is_some_and(|lost| {
-                    self.arena.id(node.disk.image.log.last()) >= self.arena.id(lost)
-                });
+            let is_rewritten = node
+                .disk
+                .image
+                .lost
+                .is_some_and(|lost| self.arena.id(node.disk.image.log.last()) >= self.arena.id(lost));
             node.disk.image.lost = None;
             self.marks.hit(if is_rewritten { Mark::DoubtRewritten } else { Mark::DoubtNacked });
         }
@@ -178,13 +180,10 @@ impl World {
             Effect::Persist(persist) => self.take_persist(at, persist),
             Effect::Send { to, message } => self.take_send(at, to, message),
             Effect::Commit { index } => self.take_commit(at, index.as_u64() as u32),
-            Effect::ReadReady { read, index } => {
-                self.read_ready(at, read.0 as u32, index.as_u64() as u32)
-            }
+            Effect::ReadReady { read, index } => self.read_ready(at, read.0 as u32, index.as_u64() as u32),
             Effect::ReadFailed { read, reason } => {
                 self.marks.hit_if(reason == ReadFailure::LeaderChanged, Mark::ReadFailed);
-                self.read_failed(at, read.0 as u32);
-                Ok(())
+                self.read_failed(at, read.0 as u32)
             }
             Effect::RoleChanged(state) => self.take_role(at, state),
             Effect::Truncated { after } => self.take_truncated(at, after.as_u64() as u32),
@@ -248,7 +247,8 @@ impl World {
                 if let Some(cut) = cut {
                     self.cut_log(at, cut)?;
                 }
-                let (from, to) = (entries.before().index.as_u64() as u32, entries.last_index().as_u64() as u32);
+                let (from, to) =
+                    (entries.before().index.as_u64() as u32, entries.last_index().as_u64() as u32);
                 if self.nodes[at].log.last_index() < to {
                     let before = self.nodes[at].log.last();
                     ensure!(
@@ -356,7 +356,13 @@ impl World {
     fn take_truncated(&mut self, at: usize, after: u32) -> Checked {
         let node = &self.nodes[at];
         ensure!(node.state.role != RoleKind::Leader, R2, at, "leads and cuts its log after {after}");
-        ensure!(after >= node.committed, L2, at, "cuts its log after {after}, with {} committed", node.committed);
+        ensure!(
+            after >= node.committed,
+            L2,
+            at,
+            "cuts its log after {after}, with {} committed",
+            node.committed
+        );
         Ok(())
     }
 
@@ -436,7 +442,8 @@ impl World {
         if node.state.role == RoleKind::Leader {
             let is_ahead = node.log.at(index).is_some_and(|no| !node.disk.image.log.holds(no, &self.arena));
             self.marks.hit_if(is_ahead, Mark::CommitAhead);
-            self.marks.hit_if(self.arena.membership(node.log.last()).voters().voters().len() == 1, Mark::LoneVoter);
+            self.marks
+                .hit_if(self.arena.membership(node.log.last()).voters().voters().len() == 1, Mark::LoneVoter);
             let news = self.truth.declare(&self.nodes, at, index, &self.arena)?;
             for index in news..=index {
                 self.note_committed(index);
@@ -492,7 +499,12 @@ impl World {
     }
 
     /// Whether a voter has voted for this candidate, as far as its disk or others know.
-    fn has_voted(&self, voter: super::raft_core::ReplicaId, candidate: super::raft_core::ReplicaId, term: u32) -> bool {
+    fn has_voted(
+        &self,
+        voter: super::raft_core::ReplicaId,
+        candidate: super::raft_core::ReplicaId,
+        term: u32,
+    ) -> bool {
         let Some(node) = self.nodes.get(number_of(voter.node)) else { return false };
         if voter == candidate {
             let hard_state = node.disk.image.hard_state;
@@ -531,7 +543,7 @@ impl World {
 
     fn disk_latency(&self, at: usize) -> Micros {
         let draw = Dice::new(self.seed, Purpose::Write, at as u64, self.now).any();
-        let mut latency = self.knobs.disk_latency + ((draw >> 32) * (self.knobs.disk_spread + 1) >> 32);
+        let mut latency = self.knobs.disk_latency + (((draw >> 32) * (self.knobs.disk_spread + 1)) >> 32);
         if draw & 1023 < self.knobs.disk_tail {
             latency *= 1 + (draw >> 10 & 127);
         }
@@ -584,6 +596,12 @@ impl World {
         let local = node.local(now);
         let Node { raft: Some(raft), disk, .. } = node else { return Ok(()) };
         let Some(token) = disk.unreported.take() else { return Ok(()) };
+        // What was reported once is reported again now and then, which must change nothing.
+        let mut dice = Dice::new(self.seed, Purpose::Write, at as u64 | 16, now);
+        if let Some(before) = disk.reported.filter(|_| dice.chance(50)) {
+            raft.persisted(local, before);
+        }
+        disk.reported = Some(token);
         raft.persisted(local, token);
         self.drain(at, None)
     }

@@ -5,7 +5,7 @@
 
 use super::World;
 use super::node::{number_of, replica};
-use super::raft_core::RoleKind;
+use super::raft_core::{NodeId, RoleKind};
 use crate::core::knobs::{MS, Micros};
 use crate::core::law::{Breach, Checked, Law};
 use crate::core::record::Record;
@@ -17,8 +17,10 @@ fn missed(law: Law, seen: String) -> Checked {
 impl World {
     /// Peace for ever: everything that it promises is demanded.
     pub(crate) fn heal(&mut self) -> Checked {
-        let timeout = self.make_peace()?;
-        self.expect_rest(5 * timeout)
+        match self.make_peace()? {
+            Some(timeout) => self.expect_rest(5 * timeout),
+            None => Ok(()),
+        }
     }
 
     /// Peace for a while: then everything goes on as it was.
@@ -33,8 +35,9 @@ impl World {
         Ok(())
     }
 
-    /// All faults end. Says what an election timeout is for the fastest and the slowest clock.
-    fn make_peace(&mut self) -> Result<Micros, Box<Breach>> {
+    /// All faults end. Says how long an election timeout is by the slowest clock; nothing when too many logs are in
+    /// doubt for progress to be demanded.
+    fn make_peace(&mut self) -> Result<Option<Micros>, Box<Breach>> {
         self.is_healed = true;
         let now = self.now;
         self.recorder.note(now, usize::MAX, || Record::Healed);
@@ -61,19 +64,25 @@ impl World {
         }
         let drift = 1_000 + self.knobs.drift * 2;
         let timeout = self.knobs.election_timeout * drift / 1_000;
+        let is_hopeful = self.memberships_in_play().iter().all(|membership| self.tolerates(membership, None));
+        if !is_hopeful {
+            self.run_until(self.now + 20 * timeout)?;
+            return Ok(None);
+        }
         let backlog = self.backlog();
         if self.knobs.quiet > 0 {
             self.expect_agreement(60 * timeout + backlog)?;
         }
         self.expect_commit(10 * timeout + backlog)?;
         self.expect_agreement(60 * timeout + backlog)?;
-        Ok(timeout)
+        Ok(Some(timeout))
     }
 
     /// How long it takes at most to bring every log to the length of the longest, one message at a time.
     fn backlog(&self) -> Micros {
         let longest = self.nodes.iter().map(|node| node.log.last_index()).max().unwrap_or(0);
-        let shortest = self.nodes.iter().map(|node| node.disk.image.log.last_index().min(node.committed)).min();
+        let shortest =
+            self.nodes.iter().map(|node| node.disk.image.log.last_index().min(node.committed)).min();
         let knobs = &self.knobs;
         let per_message = (knobs.max_append_bytes.min(knobs.max_inflight_bytes) / knobs.entry_bytes).max(1);
         let trip = 2 * (knobs.latency + knobs.spread) + knobs.disk_latency + knobs.disk_spread;
@@ -163,7 +172,14 @@ impl World {
             let number = number_of(member.node);
             member == replica(number, self.nodes[number].disks.len() - 1)
         });
-        is_sound && self.is_agreed()
+        // Who has gone is fed until it knows that, which may take long.
+        let leader = self.leader().and_then(|leader| self.nodes[leader].raft.as_ref());
+        let is_member = |peer: NodeId| {
+            let is_standing = self.knobs.standing > 0 && number_of(peer) + 1 == self.nodes.len();
+            is_standing || membership.replicas().any(|member| member.node == peer)
+        };
+        let has_let_go = leader.is_some_and(|leader| leader.peers().all(is_member));
+        is_sound && has_let_go && self.is_agreed()
     }
 
     fn describe(&self) -> String {

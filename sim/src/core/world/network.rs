@@ -117,7 +117,7 @@ impl Network {
 
     fn delay(&self, knobs: &Knobs, dice: &mut Dice) -> Micros {
         let draw = dice.any();
-        let mut delay = knobs.latency + ((draw >> 32) * (knobs.spread + 1) >> 32);
+        let mut delay = knobs.latency + (((draw >> 32) * (knobs.spread + 1)) >> 32);
         if draw & 1023 < self.tail {
             delay *= 1 + (draw >> 10 & 127);
         }
@@ -323,8 +323,12 @@ impl World {
     }
 
     /// A leader that has just had its say has heard a quorum lately, or it leads no more.
-    fn check_quorum(&self, at: usize) -> Checked {
-        let node = &self.nodes[at];
+    fn check_quorum(&mut self, at: usize) -> Checked {
+        let node = &mut self.nodes[at];
+        if std::mem::take(&mut node.has_woken) {
+            // It speaks for the first time since it woke, however long ago that was, and nobody could answer before.
+            node.leads_since = self.now;
+        }
         if !node.is_leader() || node.was_asleep {
             return Ok(());
         }

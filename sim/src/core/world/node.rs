@@ -4,9 +4,7 @@ use std::collections::VecDeque;
 
 use super::arena::{EntryNo, Log};
 use super::disk::{Disk, DiskRecord};
-use super::raft_core::{
-    BootId, DiskId, HardState, LogId, NodeId, Raft, ReplicaId, RoleKind, SoftState, Term, Time,
-};
+use super::raft_core::{DiskId, HardState, LogId, NodeId, Raft, ReplicaId, RoleKind, SoftState, Term, Time};
 use crate::core::action::Survival;
 use crate::core::knobs::Micros;
 use crate::core::queue::Due;
@@ -82,6 +80,8 @@ pub(crate) struct Node {
     pub(crate) heard: [Micros; 8],
     /// When each other node last answered it in its term.
     pub(crate) answered: [Micros; 8],
+    /// It woke and has not had its say since.
+    pub(crate) has_woken: bool,
     /// Since when it leads and is awake.
     pub(crate) leads_since: Micros,
     /// The life of its leader's node in whose care it sleeps.
@@ -141,6 +141,7 @@ impl Node {
             views: [View::default(); 8],
             heard: [0; 8],
             answered: [0; 8],
+            has_woken: false,
             leads_since: 0,
             sleeps_by: 0,
             withdrawals: [0; 8],
@@ -159,10 +160,6 @@ impl Node {
     /// The first moment at which the local clock shows `time` or later.
     pub(crate) fn global(&self, time: Time) -> Micros {
         (time.as_micros().saturating_sub(self.offset).min(1 << 42) * 1_000_000).div_ceil(self.rate)
-    }
-
-    pub(crate) fn boot_id(&self) -> BootId {
-        BootId::new(self.boot.into())
     }
 
     pub(crate) fn is_leader(&self) -> bool {

@@ -8,7 +8,8 @@ use super::disk::DiskRecord;
 use super::network::Later;
 use super::node::{Doom, Node, View, number_of, replica};
 use super::raft_core::{
-    Liveness, LogIndex, Membership, NodeId, Raft, ReadId, Restored, RoleKind, Snapshot, SoftState, StorageHealth,
+    Liveness, LogIndex, Membership, NodeId, Raft, ReadId, Restored, RoleKind, Snapshot, SoftState,
+    StorageHealth,
 };
 use super::{PING, World};
 use crate::core::action::Survival;
@@ -38,8 +39,13 @@ impl World {
         }
         let base = image.log.base;
         let is_known = base != 0 || node.disks.len() == 1 && (at as u64) < self.knobs.voters;
-        let membership =
-            if base != 0 { arena.membership(base).clone() } else if is_known { self.genesis.clone() } else { Membership::none() };
+        let membership = if base != 0 {
+            arena.membership(base).clone()
+        } else if is_known {
+            self.genesis.clone()
+        } else {
+            Membership::none()
+        };
         let committed = image.committed.max(arena.index(image.snapshot));
         let doubt = image.lost.filter(|lost| !image.log.holds(*lost, arena));
         let log = image.log.runs(arena);
@@ -62,7 +68,12 @@ impl World {
             "opens with {:?} and has {log:?} on its disk",
             raft.log()
         );
-        ensure!(opened >= committed.min(node.disk.image.log.last_index()), L1, at, "opens with {opened} committed, and noted {committed}");
+        ensure!(
+            opened >= committed.min(node.disk.image.log.last_index()),
+            L1,
+            at,
+            "opens with {opened} committed, and noted {committed}"
+        );
         let state = raft.soft_state();
         node.asked = raft.hard_state();
         node.was_in_doubt = raft.is_in_doubt();
@@ -182,7 +193,10 @@ impl World {
 
     /// The end of a log becomes unreadable while its process is down; the disk still knows how far it went.
     pub(crate) fn damage(&mut self, at: usize, lose: u8, down: u32) -> Checked {
-        if self.nodes[at].raft.is_none() || !self.may_lose(at) {
+        // A log in doubt knows that it is, so any number of them is safe, though nobody may be able to lead.
+        let is_whole = self.nodes[at].disk.image.lost.is_none();
+        let may = self.may_lose(at) || self.knobs.reckless > 0 && is_whole && !self.is_healed;
+        if self.nodes[at].raft.is_none() || !may {
             return Ok(());
         }
         self.doom(at, Doom { after: 0, survival: Survival::None, down })?;
@@ -193,7 +207,8 @@ impl World {
         let floor = image.committed.max(image.log.base_index());
         let keep = image.log.last_index().saturating_sub(lose.into()).max(floor);
         if keep < image.log.last_index() {
-            image.lost = Some(image.lost.filter(|lost| self.arena.id(*lost) > self.arena.id(last)).unwrap_or(last));
+            image.lost =
+                Some(image.lost.filter(|lost| self.arena.id(*lost) > self.arena.id(last)).unwrap_or(last));
             image.log.truncate(keep);
             self.recorder.note(now, at, || Record::Note(format!("its log can be read only up to {keep}")));
         }
@@ -281,7 +296,9 @@ impl World {
         *slot = (*slot).max(until);
         node.disk.due = None;
         let boot = node.boot;
-        self.recorder.note(now, at, || Record::Note(if is_full { "its disk is full" } else { "its disk stalls" }.into()));
+        self.recorder.note(now, at, || {
+            Record::Note(if is_full { "its disk is full" } else { "its disk stalls" }.into())
+        });
         self.schedule_disk(at);
         // The host notices a stall after a while, a full disk at once, and the end of both soon.
         let notice = if is_full { 0 } else { self.knobs.election_timeout / 2 };
@@ -357,7 +374,13 @@ impl World {
 
     // Snapshots.
 
-    fn installed(&mut self, at: usize, last: super::raft_core::LogId, no: EntryNo, is_there: bool) -> Checked {
+    fn installed(
+        &mut self,
+        at: usize,
+        last: super::raft_core::LogId,
+        no: EntryNo,
+        is_there: bool,
+    ) -> Checked {
         let node = &mut self.nodes[at];
         if !is_there {
             self.marks.hit(Mark::SnapshotFailed);
@@ -388,10 +411,11 @@ impl World {
     fn offer(&mut self, at: usize, peer: NodeId, at_least: u32) -> Checked {
         let (arena, node) = (&self.arena, &mut self.nodes[at]);
         let kept = node.disk.image.snapshot;
-        if arena.index(kept) < at_least || Dice::new(self.seed, Purpose::Snapshot, at as u64 | 8, self.now).chance(300) {
-            if let Some(no) = self.truth.committed_at(node.committed) {
-                node.disk.image.snapshot = no;
-            }
+        let mut dice = Dice::new(self.seed, Purpose::Snapshot, at as u64 | 8, self.now);
+        if (arena.index(kept) < at_least || dice.chance(300))
+            && let Some(no) = self.truth.committed_at(node.committed)
+        {
+            node.disk.image.snapshot = no;
         }
         let mut no = node.disk.image.snapshot;
         // An offer stands until the log has moved on.
@@ -420,6 +444,9 @@ impl World {
         let node = &mut self.nodes[at];
         let Some(raft) = &mut node.raft else { return Ok(()) };
         let image = &mut node.disk.image;
+        let is_greedy =
+            Dice::new(self.seed, Purpose::Snapshot, at as u64 | 16, self.now).chance(self.knobs.greedy);
+        let limit = if is_greedy { u32::MAX } else { limit };
         let to = limit.min(node.committed).min(image.log.last_index());
         let Some(no) = self.truth.committed_at(node.committed) else { return Ok(()) };
         if self.arena.index(image.snapshot) < self.arena.index(no) {

@@ -35,7 +35,13 @@ pub(crate) struct Truth {
 
 impl Truth {
     pub(crate) fn new(keys: u64) -> Self {
-        Self { terms: Vec::new(), canon: vec![ROOT], declared: vec![0], values: vec![Vec::new(); keys as usize], last_term: 0 }
+        Self {
+            terms: Vec::new(),
+            canon: vec![ROOT],
+            declared: vec![0],
+            values: vec![Vec::new(); keys as usize],
+            last_term: 0,
+        }
     }
 
     pub(crate) fn term(&self, term: u32) -> TermRecord {
@@ -118,7 +124,13 @@ impl Truth {
     }
 
     /// A leader has declared all up to `index` committed. Says from where on that is news.
-    pub(crate) fn declare(&mut self, nodes: &[Node], at: usize, index: u32, arena: &Arena) -> Result<u32, Box<crate::core::law::Breach>> {
+    pub(crate) fn declare(
+        &mut self,
+        nodes: &[Node],
+        at: usize,
+        index: u32,
+        arena: &Arena,
+    ) -> Result<u32, Box<crate::core::law::Breach>> {
         let node = &nodes[at];
         let (term, news) = (node.term(), self.canon.len() as u32);
         let Some(no) = node.log.at(index) else {
@@ -178,7 +190,14 @@ impl Truth {
     }
 
     /// A leader is about to change the membership from that of `parent`, its last entry, to `next`.
-    pub(crate) fn reconfigured(&self, node: &Node, term: u32, parent: EntryNo, next: &Membership, arena: &Arena) -> Checked {
+    pub(crate) fn reconfigured(
+        &self,
+        node: &Node,
+        term: u32,
+        parent: EntryNo,
+        next: &Membership,
+        arena: &Arena,
+    ) -> Checked {
         let (before, index) = (arena.membership(parent), arena.membership_index(parent));
         ensure!(
             index <= self.committed(),
@@ -227,4 +246,172 @@ pub(crate) fn quorums_overlap(one: &Membership, other: &Membership) -> bool {
         !(one.is_quorum(|voter| set >> place(voter) & 1 == 1)
             && other.is_quorum(|voter| set >> place(voter) & 1 == 0))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::arena::Kind;
+    use super::super::node::replica;
+    use super::super::raft_core::{Configuration, RoleKind, Term};
+    use super::*;
+    use crate::core::law::Law;
+
+    struct Scene {
+        arena: Arena,
+        nodes: Vec<Node>,
+        truth: Truth,
+    }
+
+    fn voters(numbers: &[usize]) -> Membership {
+        Configuration::new(numbers.iter().map(|number| replica(*number, 0))).unwrap().into()
+    }
+
+    /// Three voters with empty logs, of which the first leads term 1.
+    fn scene() -> Scene {
+        let mut scene = Scene {
+            arena: Arena::new(voters(&[0, 1, 2])),
+            nodes: (0..3).map(|number| Node::new(number, 0, 1_000_000)).collect(),
+            truth: Truth::new(1),
+        };
+        scene.elect(0, 1).unwrap();
+        scene
+    }
+
+    impl Scene {
+        fn elect(&mut self, at: usize, term: u32) -> Checked {
+            self.nodes[at].state.term = Term::new(term.into());
+            self.nodes[at].state.role = RoleKind::Leader;
+            self.truth.elected(&self.nodes[at], term, &self.arena)
+        }
+
+        fn append(&mut self, at: usize, term: u32) -> Result<EntryNo, Box<crate::core::law::Breach>> {
+            let no = self.arena.add(self.nodes[at].log.last(), term, Kind::Noop, None);
+            self.truth.appended(&self.nodes[at], term, no, &self.arena)?;
+            self.nodes[at].log.push(no);
+            Ok(no)
+        }
+
+        fn store(&mut self, at: usize, no: EntryNo) {
+            self.nodes[at].disk.image.log.extend_to(no, &self.arena);
+        }
+
+        fn declare(&mut self, at: usize, index: u32) -> Result<u32, Box<crate::core::law::Breach>> {
+            self.truth.declare(&self.nodes, at, index, &self.arena)
+        }
+    }
+
+    fn law<T: std::fmt::Debug>(result: Result<T, Box<crate::core::law::Breach>>) -> Law {
+        result.unwrap_err().law
+    }
+
+    #[test]
+    fn a_second_leader_of_a_term_breaks_r1() {
+        assert_eq!(law(scene().elect(1, 1)), Law::R1);
+    }
+
+    #[test]
+    fn an_entry_that_does_not_follow_its_leaders_last_one_breaks_r2() {
+        let mut scene = scene();
+        scene.append(0, 1).unwrap();
+        scene.append(0, 1).unwrap();
+        scene.nodes[0].log.truncate(1);
+        assert_eq!(law(scene.append(0, 1)), Law::R2);
+    }
+
+    #[test]
+    fn a_leader_without_what_is_committed_breaks_r4_whichever_comes_first() {
+        let mut early = scene();
+        let no = early.append(0, 1).unwrap();
+        (0..2).for_each(|at| early.store(at, no));
+        early.declare(0, 1).unwrap();
+        assert_eq!(law(early.elect(2, 2)), Law::R4);
+
+        let mut late = scene();
+        let no = late.append(0, 1).unwrap();
+        (0..2).for_each(|at| late.store(at, no));
+        late.elect(2, 2).unwrap();
+        assert_eq!(law(late.declare(0, 1)), Law::R4);
+    }
+
+    #[test]
+    fn a_leader_of_an_older_term_is_not_bound_by_what_a_later_one_has_committed() {
+        let mut scene = scene();
+        scene.elect(1, 3).unwrap();
+        let no = scene.append(1, 3).unwrap();
+        (1..3).for_each(|at| scene.store(at, no));
+        scene.declare(1, 1).unwrap();
+        assert_eq!(scene.elect(2, 2), Ok(()));
+    }
+
+    #[test]
+    fn a_commit_without_a_durable_quorum_breaks_r8_and_so_does_one_of_an_older_term() {
+        let mut scene = scene();
+        let no = scene.append(0, 1).unwrap();
+        scene.store(0, no);
+        assert_eq!(law(scene.declare(0, 1)), Law::R8);
+        scene.store(1, no);
+        scene.elect(0, 2).unwrap();
+        assert_eq!(law(scene.declare(0, 1)), Law::R8);
+        let no = scene.append(0, 2).unwrap();
+        (0..2).for_each(|at| scene.store(at, no));
+        assert_eq!(scene.declare(0, 2), Ok(1));
+    }
+
+    #[test]
+    fn a_wiped_disk_counts_only_as_what_it_was() {
+        let mut scene = scene();
+        let no = scene.append(0, 1).unwrap();
+        (0..2).for_each(|at| scene.store(at, no));
+        // Node 2 gets a new disk, and the entry is on that: it is no voter's.
+        scene.nodes[1].disk.image.log = super::super::arena::Log::default();
+        scene.nodes[2].disks[0].ghost = Some(ROOT);
+        scene.nodes[2].me = replica(2, 1);
+        scene.store(2, no);
+        assert_eq!(law(scene.declare(0, 1)), Law::R8);
+        scene.nodes[2].disks[0].ghost = Some(no);
+        assert_eq!(scene.declare(0, 1), Ok(1));
+    }
+
+    #[test]
+    fn another_entry_at_a_committed_index_breaks_r5() {
+        let mut scene = scene();
+        let no = scene.append(0, 1).unwrap();
+        (0..2).for_each(|at| scene.store(at, no));
+        scene.declare(0, 1).unwrap();
+        let other = scene.arena.add(ROOT, 2, Kind::Noop, None);
+        scene.nodes[2].log.push(other);
+        assert_eq!(law(scene.truth.agree(&scene.nodes[2], 1, &scene.arena)), Law::R5);
+    }
+
+    #[test]
+    fn a_change_too_early_a_second_one_and_one_too_far_break_r9() {
+        let mut scene = scene();
+        let change = |scene: &Scene, next: &Membership| {
+            let node = &scene.nodes[0];
+            scene.truth.reconfigured(node, 1, node.log.last(), next, &scene.arena)
+        };
+        let next = voters(&[0, 1]);
+        assert_eq!(law(change(&scene, &next)), Law::R9, "before a commit of its own term");
+        let no = scene.append(0, 1).unwrap();
+        (0..2).for_each(|at| scene.store(at, no));
+        scene.declare(0, 1).unwrap();
+        assert_eq!(
+            law(change(&scene, &voters(&[0]))),
+            Law::R9,
+            "a quorum of one need not meet that of the others"
+        );
+        assert_eq!(change(&scene, &voters(&[0]).towards(next.voters().clone()).unwrap()), Ok(()));
+        let joint = scene.arena.add(no, 1, Kind::Membership, Some(next));
+        scene.nodes[0].log.push(joint);
+        assert_eq!(law(change(&scene, &voters(&[0, 1]))), Law::R9, "the one before is not committed");
+    }
+
+    #[test]
+    fn quorums_overlap_when_one_voter_changes_and_not_when_two_of_three_do() {
+        let abc = voters(&[0, 1, 2]);
+        assert!(quorums_overlap(&abc, &voters(&[0, 1, 2, 3])));
+        assert!(!quorums_overlap(&abc, &voters(&[0, 3, 4])));
+        let joint = abc.towards(voters(&[0, 3, 4]).voters().clone()).unwrap();
+        assert!(quorums_overlap(&abc, &joint) && quorums_overlap(&joint, &voters(&[0, 3, 4])));
+    }
 }
