@@ -178,8 +178,7 @@ fn main() -> ExitCode {
         Command::Marks { seeds } => commands::marks(seeds, &mut say).into(),
         Command::Bench { seconds } => commands::bench(seconds, &mut say).into(),
         Command::Mutants { ids, restarts, max_seeds, quick, table, write } => {
-            let hunt =
-                commands::Hunt { ids, restarts, max_seeds, is_quick: quick, table, writes: write };
+            let hunt = commands::Hunt { ids, restarts, max_seeds, is_quick: quick, table, writes: write };
             answer(commands::mutants(&hunt, &mut say))
         }
     }

@@ -29,9 +29,9 @@ mod report;
 mod script;
 mod shrink;
 
+pub use action::{Action, NoAction, Shape, Survival, Victim, What};
 pub use bench::{Measured, measure};
 pub use html::page;
-pub use action::{Action, NoAction, Shape, Survival, Victim, What};
 pub use knobs::{Class, Knobs, Micros};
 pub use law::{Breach, Law};
 pub use marks::{Mark, Marks};

@@ -142,12 +142,7 @@ impl World {
     }
 
     /// Faults and requests until enough has happened, then peace.
-    fn live(
-        &mut self,
-        setup: &Setup,
-        done: &mut Vec<Action>,
-        healed_at: &mut Option<Micros>,
-    ) -> Checked {
+    fn live(&mut self, setup: &Setup, done: &mut Vec<Action>, healed_at: &mut Option<Micros>) -> Checked {
         match &setup.script {
             Some(script) => {
                 done.clone_from(&script.actions);
