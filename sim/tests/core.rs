@@ -54,6 +54,8 @@ fn a_known_bug_is_found_shrunk_replayed_and_drawn() {
 #[test]
 fn mutants_that_survive_fail_the_hunt_and_the_table_is_written_only_when_asked() {
     let table = scratch("mutants.tsv");
+    // One may be left from the last time.
+    let _ = std::fs::remove_file(&table);
     let table = table.to_str().unwrap();
     let hunt = |more: &[&str]| sim(&[&["mutants", "--ids", "m06", "--table", table], more].concat());
     let (code, out) = hunt(&["--max-seeds", "20"]);

@@ -219,6 +219,8 @@ impl Scope {
             has_eager_disk: true,
             ..Self::new(name, about, Led, &[(Changes, 1), (Timeouts, 1)])
         };
+        let any_kind =
+            [Change::Add, Change::Replace(3), Change::Replace(1), Change::Remove(3), Change::Remove(1)];
         vec![
             Self::new("election", "votes, over crashes", Fresh, &[(Timeouts, 2), (Crashes, 1)]),
             Scope {
@@ -281,22 +283,16 @@ impl Scope {
             },
             Scope {
                 bounds: Bounds::default().with(Changes, 1).with(Crashes, 2),
-                ..changing(
-                    "membership-crash",
-                    "one change of any kind, over crashes",
-                    &[
-                        Change::Add,
-                        Change::Replace(3),
-                        Change::Replace(1),
-                        Change::Remove(3),
-                        Change::Remove(1),
-                    ],
-                )
+                ..changing("membership-crash", "one change of any kind, over crashes", &any_kind)
+            },
+            Scope {
+                bounds: Bounds::default().with(Changes, 2),
+                ..changing("membership-twice", "two changes of any kind, the second at any time", &any_kind)
             },
             Scope {
                 bounds: Bounds::default().with(Changes, 2).with(Timeouts, 1).with(Crashes, 1),
                 ..changing(
-                    "membership-twice",
+                    "membership-again",
                     "a second change while a first is under way, and another leader",
                     &[Change::Remove(3), Change::Remove(1)],
                 )

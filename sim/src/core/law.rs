@@ -17,6 +17,8 @@ pub enum Law {
     L8,
     /// A disk that lost its state counts in no quorum until it is promoted anew.
     L10,
+    /// What is on its way stays bounded: no message makes more than its share of others.
+    O1,
     /// One leader per term (Raft §5.2).
     R1,
     /// A leader only appends (Raft §5.3).
@@ -61,12 +63,13 @@ pub enum Law {
 
 impl Law {
     /// All laws.
-    pub const ALL: [Law; 25] = [
+    pub const ALL: [Law; 26] = [
         Law::L1,
         Law::L2,
         Law::L4,
         Law::L8,
         Law::L10,
+        Law::O1,
         Law::R1,
         Law::R2,
         Law::R3,
@@ -97,6 +100,7 @@ impl Law {
             Self::L4 => "no claim without durability",
             Self::L8 => "recovery brings back exactly what is on the disk",
             Self::L10 => "a disk that lost its state counts in no quorum",
+            Self::O1 => "what is on its way stays bounded",
             Self::R1 => "one leader per term",
             Self::R2 => "a leader only appends",
             Self::R3 => "logs that share an entry share all before it",
@@ -122,7 +126,7 @@ impl Law {
 
     /// Whether it says that something happens in the end, not that something never does.
     pub fn is_liveness(self) -> bool {
-        matches!(self, Self::V1 | Self::V3 | Self::V4 | Self::V5 | Self::V6 | Self::V7)
+        matches!(self, Self::O1 | Self::V1 | Self::V3 | Self::V4 | Self::V5 | Self::V6 | Self::V7)
     }
 }
 

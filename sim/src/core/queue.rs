@@ -76,6 +76,11 @@ impl<T> Slab<T> {
         }
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.items.len() - self.free.len()
+    }
+
     pub(crate) fn take(&mut self, number: u32) -> Option<T> {
         let item = self.items.get_mut(number as usize)?.take()?;
         self.free.push(number);
@@ -101,7 +106,9 @@ mod tests {
     fn numbers_are_used_again_and_each_thing_is_taken_once() {
         let mut slab = Slab::default();
         let first = slab.put("a");
+        assert_eq!(slab.len(), 1);
         assert_eq!(slab.take(first), Some("a"));
+        assert_eq!(slab.len(), 0);
         assert_eq!(slab.take(first), None);
         assert_eq!(slab.put("b"), first);
     }

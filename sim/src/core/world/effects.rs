@@ -7,14 +7,13 @@ use super::arena::{EntryNo, Kind, ROOT};
 use super::claims;
 use super::disk::{Change, Write};
 use super::network::{Body, Later};
-use super::node::{Node, number_of};
+use super::node::number_of;
 use super::raft_core::{
     Content, Effect, LogChange, LogIndex, Message, NodeId, Persist, ReadFailure, RoleKind, Snapshot,
     SoftState, Term,
 };
-use super::{DISK, World, describe};
+use super::{World, describe};
 use crate::core::dice::{Dice, Purpose};
-use crate::core::knobs::Micros;
 use crate::core::law::{Checked, ensure};
 use crate::core::marks::Mark;
 use crate::core::record::Record;
@@ -537,72 +536,5 @@ impl World {
         let due = self.now + dice.between(self.knobs.snapshot_latency / 4, self.knobs.snapshot_latency);
         self.later_at(due, Later::Installed { node: at, boot, last: snapshot.last, no, is_there });
         Ok(())
-    }
-
-    // The disk.
-
-    fn disk_latency(&self, at: usize) -> Micros {
-        let draw = Dice::new(self.seed, Purpose::Write, at as u64, self.now).any();
-        let mut latency = self.knobs.disk_latency + (((draw >> 32) * (self.knobs.disk_spread + 1)) >> 32);
-        if draw & 1023 < self.knobs.disk_tail {
-            latency *= 1 + (draw >> 10 & 127);
-        }
-        latency
-    }
-
-    pub(crate) fn schedule_disk(&mut self, at: usize) {
-        let disk = &mut self.nodes[at].disk;
-        let Some(done) = disk.next_done() else { return };
-        let done = done.max(self.now);
-        if disk.due.is_none_or(|due| done < due) {
-            disk.due = Some(done);
-            self.network.queue.push(done, Self::node_due(DISK, at, 0));
-        }
-    }
-
-    /// Writes are done, and their host hears of it.
-    pub(crate) fn disk_done(&mut self, at: usize) -> Checked {
-        let now = self.now;
-        let node = &mut self.nodes[at];
-        if node.disk.due != Some(now) {
-            return Ok(());
-        }
-        node.disk.due = None;
-        let mut is_done = false;
-        while node.disk.next_done().is_some_and(|done| done <= now)
-            && let Some(write) = node.disk.writes.pop_front()
-        {
-            node.disk.image.apply(&write, &self.arena);
-            node.disk.unreported = Some(write.token);
-            is_done = true;
-        }
-        if is_done {
-            self.counts.writes += 1;
-            let last = node.disk.image.log.last_index();
-            self.recorder.note(now, at, || Record::Durable { last });
-        }
-        let mut dice = Dice::new(self.seed, Purpose::Write, at as u64 | 8, now);
-        let is_silent = !node.disk.writes.is_empty() && dice.chance(self.knobs.disk_silence);
-        self.schedule_disk(at);
-        if is_silent { Ok(()) } else { self.report_durable(at) }
-    }
-
-    pub(crate) fn report_durable(&mut self, at: usize) -> Checked {
-        let now = self.now;
-        let node = &mut self.nodes[at];
-        if node.is_paused {
-            return Ok(());
-        }
-        let local = node.local(now);
-        let Node { raft: Some(raft), disk, .. } = node else { return Ok(()) };
-        let Some(token) = disk.unreported.take() else { return Ok(()) };
-        // What was reported once is reported again now and then, which must change nothing.
-        let mut dice = Dice::new(self.seed, Purpose::Write, at as u64 | 16, now);
-        if let Some(before) = disk.reported.filter(|_| dice.chance(50)) {
-            raft.persisted(local, before);
-        }
-        disk.reported = Some(token);
-        raft.persisted(local, token);
-        self.drain(at, None)
     }
 }

@@ -15,6 +15,7 @@ mod network;
 mod node;
 mod process;
 mod truth;
+mod writes;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -55,6 +55,10 @@ pub(crate) enum Later {
     Lost { node: usize, boot: u32, of: usize },
 }
 
+/// More packets than this are never on their way at once, however wide the windows are and however often a packet
+/// comes twice.
+const MAX_PACKETS: usize = 50_000;
+
 /// See the module's documentation.
 pub(crate) struct Network {
     pub(crate) queue: Queue,
@@ -182,6 +186,13 @@ impl World {
         let (now, number) = (self.now, packet.number);
         self.recorder.note(now, to, || Record::Received { number, from });
         self.counts.delivered += 1;
+        let on_their_way = self.network.packets.len();
+        ensure!(
+            on_their_way < MAX_PACKETS,
+            O1,
+            from,
+            "sends on and on: {on_their_way} packets are on their way"
+        );
         if let Body::Raft { .. } = packet.body {
             self.nodes[to].heard[from] = now;
         }
