@@ -222,6 +222,11 @@ pub fn mutants(hunt: &Hunt, say: Say<'_>) -> Result<u8, String> {
     if hunt.writes {
         write(&hunt.table, &table.to_string())?;
     }
+    if tried == 0 {
+        return Err(format!(
+            "no mutant was tried: none of them is in {path}. Write it with `sim mutants --write`"
+        ));
+    }
     if survivors.is_empty() {
         say(&format!("all {tried} were found"));
         return Ok(0);
