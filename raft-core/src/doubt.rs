@@ -70,10 +70,11 @@ impl Raft {
         if !self.durability.holds_back_for_all() {
             return; // A cut may be on its way, and what is cut still on the disk. It will ask again.
         }
-        // Nothing after the first lost entry can be held without it. One of a later term is another entry.
+        // Nothing after the first lost entry can be held without it, and one of another term is another entry.
         let first = self.log.term_at(m.after.index.next());
         let is_gone = m.after.index < self.log.before().index;
-        let holds = self.doubt.is_some() || is_gone || first.is_some_and(|term| term <= m.extent.term);
+        let is_lost_one = |term| m.after.term <= term && term <= m.extent.term;
+        let holds = self.doubt.is_some() || is_gone || first.is_some_and(is_lost_one);
         let (term, after, extent) = (self.hard_state.term, m.after, m.extent);
         let reply = DoubtReply { term, after, extent, holds };
         self.send(from.node, Message::DoubtReply(reply));

@@ -224,6 +224,17 @@ fn an_entry_of_a_later_term_in_the_place_of_the_first_lost_one_is_another() {
     assert_eq!(c.wire.pop_front(), Some((2, 1, answer(5, after, extent, false))));
 }
 
+/// Terms never fall along a log: what follows an entry of term 4 has no term below it, so an old tail is no reason to
+/// leave a group without a leader. The simulator's seed 50004942.
+#[test]
+fn an_entry_of_an_earlier_term_than_the_certain_end_is_another_than_the_first_lost_one() {
+    let mut c = Cluster::of_logs(6, &[&[1, 4, 4], &[1, 1, 1], &[1, 1]]);
+    let (now, after, extent) = (c.now, id(2, 4), id(3, 4));
+    c.raft(2).receive(now, replica(1), query(7, after, extent));
+    c.drain(2);
+    assert_eq!(c.wire.pop_front(), Some((2, 1, answer(7, after, extent, false))));
+}
+
 #[test]
 fn nacks_of_strangers_and_doubled_ones_count_for_nothing() {
     let mut c = with_doubt(&[&[1, 1, 1], &[1, 1], &[1, 1], &[1, 1], &[1, 1]], 2);

@@ -82,6 +82,10 @@ marks! {
     /// See the name.
     ConflictSkipped = "one answer skipped a whole term in search of a match",
     /// See the name.
+    RegistersDecided = "what all clients of a seed saw was decided, as registers",
+    /// See the name.
+    BankDecided = "what all clients of a seed saw was decided, as a bank",
+    /// See the name.
     ReadOnLearner = "a read was confirmed on a standing learner",
     /// See the name.
     ReadOnFollower = "a read was confirmed on a follower",

@@ -10,7 +10,7 @@ use super::raft_core::ReadId;
 use crate::core::dice::{Dice, Purpose};
 use crate::core::knobs::Micros;
 use crate::core::law::{Breach, Checked, Law, ensure};
-use crate::core::marks::Mark;
+use crate::core::marks::{Mark, Marks};
 use crate::core::record::Record;
 use crate::linear::{History, Verdict, register};
 
@@ -19,7 +19,7 @@ const MAX_STATES: usize = 4_000;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     Open,
     Done,
     Saw(Option<u32>),
@@ -27,19 +27,23 @@ enum End {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Request {
-    key: u8,
-    is_read: bool,
-    asked_at: Micros,
-    ended_at: Micros,
-    end: End,
+pub(super) struct Request {
+    pub(super) key: u8,
+    pub(super) is_read: bool,
+    pub(super) asked_at: Micros,
+    pub(super) ended_at: Micros,
+    pub(super) end: End,
     is_committed: bool,
+    /// Where in the log it was answered: the index of a write, or up to where what was read was applied.
+    pub(super) applied_at: u32,
 }
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
     requests: Vec<Request>,
+    /// The writes that are committed, in the order of the log.
+    committed: Vec<u32>,
 }
 
 impl Clients {
@@ -51,6 +55,7 @@ impl Clients {
             ended_at: 0,
             end: End::Open,
             is_committed: false,
+            applied_at: 0,
         });
         self.requests.len() as u32 - 1
     }
@@ -75,7 +80,7 @@ impl Clients {
 
     /// Whether what all clients saw can be explained by one order. Called when all logs
     /// agree, so that a write of unknown outcome took effect if it is committed, and never will if it is not.
-    pub(crate) fn check(&self) -> Option<Breach> {
+    pub(crate) fn check(&self, marks: &mut Marks) -> Option<Breach> {
         let mut history = History::new();
         for (number, request) in (0_u32..).zip(&self.requests) {
             let key = u64::from(request.key);
@@ -97,12 +102,16 @@ impl Clients {
                 _ => history.took_effect(id, register::Answer::Done),
             }
         }
+        let breach = |seen: String| Some(Breach { law: Law::X5, node: None, seen });
         match crate::linear::check(&register::Register, &history, MAX_STATES) {
-            broken @ Verdict::Broken(_) => {
-                Some(Breach { law: Law::X5, node: None, seen: broken.to_string() })
-            }
-            _ => None,
+            broken @ Verdict::Broken(_) => return breach(broken.to_string()),
+            verdict => marks.hit_if(matches!(verdict, Verdict::Linearizable(_)), Mark::RegistersDecided),
         }
+        match super::bank::check(&self.requests, &self.committed, MAX_STATES) {
+            broken @ Verdict::Broken(_) => return breach(format!("as a bank: {broken}")),
+            verdict => marks.hit_if(matches!(verdict, Verdict::Linearizable(_)), Mark::BankDecided),
+        }
+        None
     }
 }
 
@@ -215,6 +224,7 @@ impl World {
                 self.nodes[at].reads.swap_remove(place);
                 let value = self.truth.value(self.clients.key(read.request), applied);
                 self.clients.end(read.request, now, End::Saw(value));
+                self.clients.requests[read.request as usize].applied_at = applied;
             } else {
                 place += 1;
             }
@@ -225,7 +235,9 @@ impl World {
     pub(crate) fn note_committed(&mut self, index: u32) {
         let Some(no) = self.truth.committed_at(index) else { return };
         if let Kind::Write(request) = self.arena.get(no).kind {
-            self.clients.requests[request as usize].is_committed = true;
+            let asked = &mut self.clients.requests[request as usize];
+            (asked.is_committed, asked.applied_at) = (true, index);
+            self.clients.committed.push(request);
             let key = self.clients.key(request);
             self.truth.note_value(key, index, request);
         }

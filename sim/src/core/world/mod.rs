@@ -5,6 +5,7 @@
 
 mod admin;
 mod arena;
+mod bank;
 mod claims;
 mod clients;
 mod describe;
@@ -199,7 +200,7 @@ impl World {
 
     fn end(mut self, actions: Vec<Action>, healed_at: Option<Micros>, mut breach: Option<Breach>) -> Outcome {
         if breach.is_none() && self.checks && self.seed.is_multiple_of(CLIENTS_EVERY) {
-            breach = self.clients.check();
+            breach = self.clients.check(&mut self.marks);
         }
         if let Some(breach) = &breach {
             let (now, node) = (self.now, breach.node);
