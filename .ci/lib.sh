@@ -99,7 +99,7 @@ mutant_is_found() { # MUTANT SEEDS
 # raft-core stands alone: without std, with each of its features, and with the oldest compiler that it names.
 core_alone() {
     local oldest
-    oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1.0/p' Cargo.toml)
     cargo check --locked -p raft-core --lib --target thumbv7em-none-eabi &&
         cargo check --locked -p raft-core --lib --target thumbv7em-none-eabi --features serde &&
         CARGO_TARGET_DIR="$target/oldest" cargo "+$oldest" check --locked -p raft-core --lib &&
