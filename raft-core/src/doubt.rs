@@ -8,7 +8,7 @@
 
 use alloc::vec::Vec;
 
-use crate::id::{LogId, NodeId, ReplicaId, Time};
+use crate::id::{LogId, ReplicaId, Time};
 use crate::message::{DoubtQuery, DoubtReply, Message};
 use crate::raft::Raft;
 use crate::role::Role;
@@ -49,11 +49,7 @@ impl Raft {
             self.become_follower(now, extent.term.next(), None);
         }
         let query = DoubtQuery { term: self.hard_state.term, after, extent };
-        let me = self.me.node;
-        let others: Vec<NodeId> = self.membership().replicas().map(|r| r.node).filter(|n| *n != me).collect();
-        for to in others {
-            self.send(to, Message::Doubt(query));
-        }
+        self.ask_voters(Message::Doubt(query));
     }
 
     pub(crate) fn on_doubt(&mut self, now: Time, from: ReplicaId, m: DoubtQuery) {

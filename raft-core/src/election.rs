@@ -184,7 +184,7 @@ impl Raft {
         last >= self.vote_bound()
     }
 
-    fn ask_voters(&mut self, message: Message) {
+    pub(crate) fn ask_voters(&mut self, message: Message) {
         let me = self.me.node;
         let membership = self.membership();
         let voters = membership.replicas().filter(|replica| membership.is_voter(*replica));

@@ -4,7 +4,7 @@
 //! what this leader's own appends have verified.
 
 use crate::effect::{Content, Effect, Law, LogChange};
-use crate::id::{LogId, LogIndex, ReplicaId, Term, Time};
+use crate::id::{LogId, LogIndex, NodeId, ReplicaId, Term, Time};
 use crate::message::{AppendOutcome, AppendReply, AppendRequest, Message};
 use crate::raft::Raft;
 use crate::role::Role;
@@ -13,10 +13,7 @@ use crate::runs::TermRuns;
 impl Raft {
     pub(crate) fn on_append(&mut self, now: Time, from: ReplicaId, m: AppendRequest) {
         if m.term < self.hard_state.term {
-            // Tell the deposed leader its time is over; there is no more to it.
-            let outcome = AppendOutcome::Conflict { prev: m.entries.before(), hint: LogId::ZERO };
-            let reply = AppendReply { term: self.hard_state.term, round: 0, outcome };
-            return self.send(from.node, Message::AppendReply(reply));
+            return self.depose(from.node, m.entries.before());
         }
         if self.sleeps_through(from, &m) {
             return;
@@ -45,6 +42,13 @@ impl Raft {
             return self.reply(AppendOutcome::Conflict { prev, hint });
         }
         self.accept(now, &m.entries, &m);
+    }
+
+    /// Tells a leader of an older term that its time is over, in answer to what it says of `prev`.
+    pub(crate) fn depose(&mut self, to: NodeId, prev: LogId) {
+        let outcome = AppendOutcome::Conflict { prev, hint: LogId::ZERO };
+        let reply = AppendReply { term: self.hard_state.term, round: 0, outcome };
+        self.send(to, Message::AppendReply(reply));
     }
 
     fn verified_through(&mut self, index: LogIndex) {

@@ -140,8 +140,7 @@ impl Raft {
         }
         let (me, since) = (self.me, leader.awake_since);
         let is_heard = |voter: ReplicaId| {
-            let progress = leader.peers.get(&voter.node).filter(|p| p.replica == voter);
-            voter == me || progress.is_some_and(|p| now.since(p.heard.max(since)) <= timeout)
+            voter == me || leader.peer(voter).is_some_and(|p| now.since(p.heard.max(since)) <= timeout)
         };
         if !self.memberships.latest().is_quorum(is_heard) {
             // Check-quorum: another may lead by now, so say nothing more as leader.
@@ -178,9 +177,9 @@ impl Raft {
         }
         let last = self.log.last_index();
         let Role::Leader(leader) = &mut self.role else { return };
-        let Some(progress) = leader.peers.get_mut(&from.node).filter(|p| p.replica == from) else { return };
-        progress.heard = now;
-        progress.confirmed_round = progress.confirmed_round.max(m.round.min(leader.round));
+        let round = m.round.min(leader.round);
+        let Some(progress) = leader.peer_mut(from) else { return };
+        progress.answered(now, round);
         match m.outcome {
             AppendOutcome::Matched { matched } if matched > last => {
                 return self.broken(Law::MatchWithinLeaderLog);
@@ -215,8 +214,7 @@ impl Raft {
             if voter == me {
                 own
             } else {
-                let progress = leader.peers.get(&voter.node).filter(|p| p.replica == voter);
-                progress.map_or(LogIndex::ZERO, |p| p.matched)
+                leader.peer(voter).map_or(LogIndex::ZERO, |progress| progress.matched)
             }
         };
         let index = self.memberships.latest().quorum_index(held);

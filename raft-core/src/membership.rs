@@ -250,6 +250,11 @@ impl Membership {
         self.is_voter(replica) || self.learners().iter().any(|learner| learner.replica == replica)
     }
 
+    /// Whether a replica on this node votes or is to vote, whichever its disk.
+    pub fn has_node(&self, node: NodeId) -> bool {
+        self.replicas().any(|replica| replica.node == node)
+    }
+
     /// All replicas, each node once. Of a node with two disks it is the newer: the one that is a learner, or incoming.
     pub fn replicas(&self) -> impl Iterator<Item = ReplicaId> + '_ {
         let learners = self.learners().iter().map(|learner| learner.replica);

@@ -62,6 +62,12 @@ impl Progress {
         }
     }
 
+    /// It followed us when this round began, and answers now.
+    pub(crate) fn answered(&mut self, now: Time, round: u64) {
+        self.heard = now;
+        self.confirmed_round = self.confirmed_round.max(round);
+    }
+
     pub(crate) fn next(&self) -> LogIndex {
         match &self.state {
             ProgressState::Probe { next, .. } | ProgressState::Replicate { next, .. } => *next,

@@ -29,7 +29,8 @@ use crate::stack::MembershipStack;
 pub struct Restored {
     /// Term and vote.
     pub hard_state: HardState,
-    /// The log, all of it durable: what lies after the last entry that can be read is not part of it.
+    /// The log, all of it durable: what lies after the last entry that can be read is not part of it. A log that does
+    /// not hold the last entry of a durable snapshot is over: drop it, and open with [`TermRuns::empty`] of that entry.
     pub log: TermRuns,
     /// The memberships that stand in that log, each with its index, in order.
     pub memberships: Vec<(LogIndex, Membership)>,
@@ -77,12 +78,7 @@ pub enum ProposeError {
 impl core::fmt::Display for ProposeError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::NotLeader { leader: Some(node) } => {
-                write!(f, "this replica does not lead; ask node {node}")
-            }
-            Self::NotLeader { leader: None } => {
-                f.write_str("this replica does not lead, and knows nobody who does")
-            }
+            Self::NotLeader { leader } => not_leading(*leader, f),
             Self::Empty => f.write_str("a proposal of no entries changes nothing; propose at least one"),
             Self::Full => f.write_str("too many entries wait to be committed; propose again when some are"),
             Self::Transferring { to } => {
@@ -94,6 +90,14 @@ impl core::fmt::Display for ProposeError {
 }
 
 impl core::error::Error for ProposeError {}
+
+/// What every request that only a leader takes is refused with elsewhere.
+pub(crate) fn not_leading(leader: Option<NodeId>, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+    match leader {
+        Some(node) => write!(f, "this replica does not lead; ask node {node}"),
+        None => f.write_str("this replica does not lead, and knows nobody who does"),
+    }
+}
 
 /// Why a read was refused at once. Nothing was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,8 +159,11 @@ pub struct Raft {
 
 impl Raft {
     /// Opens a replica. `membership` is what is in force at the start of the log: the genesis configuration of the
-    /// group for a log that starts at zero, else that of the snapshot before it. `seed` drives election jitter and
-    /// numbers questions: it should differ between replicas and between the lives of one. In a group without history the first replica of the genesis campaigns at once.
+    /// group for a log that starts at zero, else that of the snapshot before it. In a group without history the first
+    /// replica of the genesis campaigns at once.
+    ///
+    /// `seed` drives election jitter and numbers questions. It must differ between replicas, or elections tie, and
+    /// between the lives of one, or a late answer to an earlier life may be taken for one to this.
     pub fn new(
         me: ReplicaId,
         membership: impl Into<Membership>,
@@ -290,9 +297,7 @@ impl Raft {
         }
         match &self.role {
             Role::Candidate(_) => self.count_votes(now),
-            Role::Follower(_) if self.durability.durable() > before => {
-                self.reply_matched();
-            }
+            Role::Follower(_) if self.durability.durable() > before => self.reply_matched(),
             Role::Leader(_) if self.durability.durable() > self.commit => self.advance_commit(now),
             _ => {}
         }
@@ -335,8 +340,7 @@ impl Raft {
     /// Feeds a replica that is in no membership, from now on and whenever this replica leads. A member is left as it
     /// is, and one that becomes a member is a standing learner no more.
     pub fn admit_learner(&mut self, now: Time, learner: ReplicaId) {
-        let is_member = self.membership().replicas().any(|replica| replica.node == learner.node);
-        if learner.node == self.me.node || is_member {
+        if learner.node == self.me.node || self.membership().has_node(learner.node) {
             return;
         }
         self.learners.insert(learner.node, learner);

@@ -74,7 +74,7 @@ impl Raft {
         match &self.role {
             Role::Leader(leader)
                 if m.term == self.hard_state.term
-                    && leader.peers.get(&from.node).is_some_and(|p| p.replica == from)
+                    && leader.peer(from).is_some()
                     && leader.reads.len() + leader.early_reads.len() < self.options.max_pending_reads =>
             {
                 self.lead_read(now, origin);
@@ -168,8 +168,7 @@ impl Raft {
             let Some(first) = leader.reads.front().copied() else { return };
             let me = self.me;
             let confirmed = |voter: ReplicaId| {
-                let progress = leader.peers.get(&voter.node).filter(|p| p.replica == voter);
-                voter == me || progress.is_some_and(|p| p.confirmed_round >= first.round)
+                voter == me || leader.peer(voter).is_some_and(|p| p.confirmed_round >= first.round)
             };
             if !self.memberships.latest().is_quorum(confirmed) {
                 return;

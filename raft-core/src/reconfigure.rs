@@ -10,7 +10,7 @@ use crate::effect::{Content, Effect};
 use crate::id::{LogIndex, NodeId, ReplicaId, Time};
 use crate::membership::{ConfigurationError, Membership, MembershipChange};
 use crate::progress::Progress;
-use crate::raft::{Proposed, Raft};
+use crate::raft::{Proposed, Raft, not_leading};
 use crate::role::Role;
 
 /// Why a change was refused. Nothing was appended.
@@ -50,12 +50,7 @@ pub enum ChangeError {
 impl core::fmt::Display for ChangeError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::NotLeader { leader: Some(node) } => {
-                write!(f, "this replica does not lead; ask node {node}")
-            }
-            Self::NotLeader { leader: None } => {
-                f.write_str("this replica does not lead, and knows nobody who does")
-            }
+            Self::NotLeader { leader } => not_leading(*leader, f),
             Self::NotServing => {
                 f.write_str("the leader is too new to change the membership; try again at once")
             }
@@ -148,17 +143,14 @@ impl Raft {
         self.push(Effect::MembershipActive { index: self.membership_index() });
         self.sync_peers(now);
         let mut known = core::mem::take(&mut self.liveness);
-        known.retain(|(node, _)| {
-            self.learners.contains_key(node)
-                || self.membership().replicas().any(|replica| replica.node == *node)
-        });
+        known.retain(|(node, _)| self.concerns(*node));
         self.liveness = known;
     }
 
     /// A leader feeds its members and standing learners, and for a while those that are members no more.
     pub(crate) fn sync_peers(&mut self, now: Time) {
         let memberships = &self.memberships;
-        self.learners.retain(|node, _| memberships.latest().replicas().all(|replica| replica.node != *node));
+        self.learners.retain(|node, _| !memberships.latest().has_node(*node));
         let next = self.log.last_index().next();
         let Role::Leader(leader) = &mut self.role else { return };
         for progress in leader.peers.values_mut() {
@@ -204,8 +196,7 @@ impl Raft {
     fn is_ready(&self, replica: ReplicaId) -> bool {
         let Role::Leader(leader) = &self.role else { return false };
         let is_learner = self.membership().learners().iter().any(|learner| learner.replica == replica);
-        let progress = leader.peers.get(&replica.node).filter(|p| is_learner && p.replica == replica);
-        progress.is_some_and(|p| {
+        leader.peer(replica).filter(|_| is_learner).is_some_and(|p| {
             let lag = self.log.last_index().since(p.matched);
             p.matched >= self.membership_index() && lag <= self.options.promotion_lag
         })

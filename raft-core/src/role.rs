@@ -96,6 +96,16 @@ pub(crate) struct Leader {
 }
 
 impl Leader {
+    /// How far this replica is; `None` for another disk of its node.
+    pub(crate) fn peer(&self, replica: ReplicaId) -> Option<&Progress> {
+        self.peers.get(&replica.node).filter(|progress| progress.replica == replica)
+    }
+
+    /// The same, to note what it says.
+    pub(crate) fn peer_mut(&mut self, replica: ReplicaId) -> Option<&mut Progress> {
+        self.peers.get_mut(&replica.node).filter(|progress| progress.replica == replica)
+    }
+
     /// Speaks again, in a new round: what it said before it asked for sleep is told from what it says now.
     pub(crate) fn wake_up(&mut self) {
         if !matches!(self.sleep, LeaderSleep::Awake) {

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use crate::effect::{Effect, Liveness, StorageHealth};
 use crate::id::{LogIndex, NodeId, ReplicaId, Term, Time};
-use crate::message::{AppendOutcome, AppendReply, AppendRequest, Message, SleepReply, SleepRequest, Wake};
+use crate::message::{AppendOutcome, AppendRequest, Message, SleepReply, SleepRequest, Wake};
 use crate::progress::Progress;
 use crate::raft::Raft;
 use crate::role::{LeaderSleep, Role};
@@ -65,8 +65,8 @@ impl Raft {
         }
     }
 
-    fn concerns(&self, node: NodeId) -> bool {
-        self.learners.contains_key(&node) || self.membership().replicas().any(|replica| replica.node == node)
+    pub(crate) fn concerns(&self, node: NodeId) -> bool {
+        self.learners.contains_key(&node) || self.membership().has_node(node)
     }
 
     fn liveness_of(&self, node: NodeId) -> Option<Liveness> {
@@ -138,23 +138,19 @@ impl Raft {
             return;
         }
         let Role::Leader(leader) = &mut self.role else { return };
-        let Some(progress) = leader.peers.get_mut(&from.node).filter(|p| p.replica == from) else { return };
-        if m.term < self.hard_state.term {
-            return;
-        }
-        progress.heard = now;
-        progress.confirmed_round = progress.confirmed_round.max(m.round.min(leader.round));
-        match &mut leader.sleep {
-            LeaderSleep::Asking { last, agreed } if *last == m.last => {
-                if !m.asleep {
-                    // It may not know all that is committed: it is told before it is asked again.
-                    progress.commit_told = LogIndex::ZERO;
-                    leader.wake_up();
-                } else if !agreed.contains(&from.node) {
-                    agreed.push(from.node);
-                }
-            }
-            _ => {}
+        let is_asked = matches!(&leader.sleep, LeaderSleep::Asking { last, .. } if *last == m.last);
+        let round = m.round.min(leader.round);
+        let Some(progress) = leader.peer_mut(from).filter(|_| m.term == self.hard_state.term) else { return };
+        progress.answered(now, round);
+        if is_asked && !m.asleep {
+            // It may not know all that is committed: it is told before it is asked again.
+            progress.commit_told = LogIndex::ZERO;
+            leader.wake_up();
+        } else if let LeaderSleep::Asking { agreed, .. } = &mut leader.sleep
+            && is_asked
+            && !agreed.contains(&from.node)
+        {
+            agreed.push(from.node);
         }
         self.fall_asleep();
         self.confirm_reads();
@@ -202,9 +198,7 @@ impl Raft {
 
     pub(crate) fn on_sleep(&mut self, now: Time, from: ReplicaId, m: SleepRequest) {
         if m.term < self.hard_state.term {
-            let outcome = AppendOutcome::Conflict { prev: m.last, hint: crate::id::LogId::ZERO };
-            let reply = AppendReply { term: self.hard_state.term, round: 0, outcome };
-            return self.send(from.node, Message::AppendReply(reply));
+            return self.depose(from.node, m.last);
         }
         if !self.follow_sender(now, from, m.term, m.round) {
             return;

@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 
 use crate::effect::{Effect, Law, LogChange};
 use crate::id::{LogId, LogIndex, NodeId, ReplicaId, Time};
-use crate::message::{AppendOutcome, AppendReply, Message, Snapshot, SnapshotOffer};
+use crate::message::{AppendOutcome, Message, Snapshot, SnapshotOffer};
 use crate::progress::{Progress, ProgressState};
 use crate::raft::Raft;
 use crate::role::Role;
@@ -102,9 +102,7 @@ impl Raft {
     pub(crate) fn on_snapshot(&mut self, now: Time, from: ReplicaId, m: SnapshotOffer) {
         let last = m.snapshot.last;
         if m.term < self.hard_state.term {
-            let outcome = AppendOutcome::Conflict { prev: last, hint: LogId::ZERO };
-            let reply = AppendReply { term: self.hard_state.term, round: 0, outcome };
-            return self.send(from.node, Message::AppendReply(reply));
+            return self.depose(from.node, last);
         }
         if last.term > m.term || !self.follow_sender(now, from, m.term, m.round) {
             return;

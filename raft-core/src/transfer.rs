@@ -7,7 +7,7 @@
 use crate::effect::{Effect, StorageHealth};
 use crate::id::{NodeId, ReplicaId, Time};
 use crate::message::{Message, TimeoutNow};
-use crate::raft::Raft;
+use crate::raft::{Raft, not_leading};
 use crate::role::{LeaderSleep, Role, Transfer};
 
 /// Why leadership is not handed over. Nothing has changed.
@@ -35,12 +35,7 @@ pub enum TransferError {
 impl core::fmt::Display for TransferError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::NotLeader { leader: Some(node) } => {
-                write!(f, "this replica does not lead; ask node {node}")
-            }
-            Self::NotLeader { leader: None } => {
-                f.write_str("this replica does not lead, and knows nobody who does")
-            }
+            Self::NotLeader { leader } => not_leading(*leader, f),
             Self::Transferring { to } => {
                 write!(f, "leadership is being handed to node {to}; wait for the end of that")
             }
@@ -101,7 +96,7 @@ impl Raft {
         let since = leader.awake_since;
         let is_rested = matches!(leader.sleep, LeaderSleep::Asleep | LeaderSleep::Waking);
         let held = |voter: &ReplicaId| {
-            let progress = leader.peers.get(&voter.node).filter(|p| p.replica == *voter)?;
+            let progress = leader.peer(*voter)?;
             let is_heard = now.since(progress.heard.max(since)) <= timeout;
             let is_cared_for = is_rested && self.is_live(voter.node);
             (is_heard || is_cared_for).then_some((progress.matched, *voter))
@@ -114,7 +109,7 @@ impl Raft {
         let until = now.after(self.options.election_timeout);
         if let Role::Leader(leader) = &mut self.role {
             leader.transfer = Some(Transfer { to, until });
-            if let Some(progress) = leader.peers.get_mut(&to.node) {
+            if let Some(progress) = leader.peer_mut(to) {
                 progress.heartbeat_due = true;
             }
         }
@@ -127,7 +122,7 @@ impl Raft {
         let last = self.log.last_id();
         let Role::Leader(leader) = &self.role else { return };
         let Some(Transfer { to, .. }) = leader.transfer else { return };
-        if leader.peers.get(&to.node).is_none_or(|p| p.replica != to || p.matched < last.index) {
+        if leader.peer(to).is_none_or(|progress| progress.matched < last.index) {
             return;
         }
         let term = self.hard_state.term;
