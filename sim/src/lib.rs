@@ -7,6 +7,7 @@ pub mod check;
 pub mod core;
 pub mod disk;
 mod host;
+pub mod law;
 pub mod linear;
 mod machine;
 mod mutant;

@@ -14,11 +14,7 @@ pub type Say<'a> = &'a mut dyn FnMut(&str);
 
 /// The code for a run: see the module's documentation.
 pub fn code(outcome: &Outcome) -> u8 {
-    match &outcome.breach {
-        None => 0,
-        Some(breach) if breach.law.is_liveness() => 2,
-        Some(_) => 1,
-    }
+    outcome.breach.as_ref().map_or(0, |breach| breach.law.exit_code())
 }
 
 /// Runs one seed, perhaps with a known bug.
