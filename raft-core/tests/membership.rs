@@ -177,14 +177,7 @@ fn one_change_at_a_time() {
 /// The bug of single-server changes (raft-dev, 2015), braft#182: none before an entry of the own term is committed.
 #[test]
 fn no_change_before_an_entry_of_the_own_term_is_committed() {
-    let mut c = Cluster::new(3);
-    c.slow_disks = vec![2, 3];
-    c.run(ms(10));
-    for node in [2, 3] {
-        c.finish_writes(node);
-    }
-    c.settle();
-    assert_eq!(c.leader(), Some(1));
+    let mut c = Cluster::just_led();
     assert_eq!(c.change(1, to([1, 2])), Err(ChangeError::NotServing));
 }
 

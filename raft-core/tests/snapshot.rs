@@ -4,8 +4,8 @@ mod cluster;
 
 use cluster::{Cluster, adds, id, index, log_of, ms, node, replica, term, voters};
 use raft_core::{
-    AppendOutcome, AppendReply, AppendRequest, Content, HardState, Law, LogChange, LogIndex, Membership,
-    Message, OfferError, Options, Raft, Restored, Snapshot, SnapshotOffer, TermRuns, Time,
+    AppendOutcome, AppendReply, AppendRequest, Content, HardState, Law, LogChange, LogId, LogIndex,
+    Membership, Message, OfferError, Options, Raft, Restored, Snapshot, SnapshotOffer, TermRuns, Time,
 };
 
 /// 1 leads, 3 has been away since the start, and the others' logs start after what they hold now.
@@ -20,6 +20,23 @@ fn compacted() -> Cluster {
     c.compact(1, to);
     c.compact(2, to);
     c
+}
+
+/// The same, node 3 back, and the leader's host asked for a snapshot that it has not offered yet.
+fn asked() -> Cluster {
+    let mut c = compacted();
+    c.hosts_serve_snapshots = false;
+    c.heal();
+    c.run(ms(300));
+    c
+}
+
+/// The same, and offered just now: the one that ends where the leader's log starts.
+fn offered() -> (Cluster, LogId) {
+    let mut c = asked();
+    let start = c.raft(1).log().before();
+    c.raft(1).offer_snapshot(node(3), snapshot(start.index.as_u64(), start.term.as_u64())).unwrap();
+    (c, start)
 }
 
 fn snapshot(last: u64, of_term: u64) -> Snapshot {
@@ -108,12 +125,7 @@ fn the_host_is_asked_again_with_each_heartbeat_until_it_offers() {
 
 #[test]
 fn an_offer_is_repeated_until_the_follower_holds_it() {
-    let mut c = compacted();
-    c.hosts_serve_snapshots = false;
-    c.heal();
-    c.run(ms(300));
-    let start = c.raft(1).log().before();
-    c.raft(1).offer_snapshot(node(3), snapshot(start.index.as_u64(), start.term.as_u64())).unwrap();
+    let (mut c, start) = offered();
     c.drain(1);
     c.wire.clear();
     c.run(ms(500));
@@ -144,12 +156,7 @@ fn an_offer_that_is_too_old_or_not_committed_or_not_wanted_is_refused() {
 
 #[test]
 fn an_offer_that_the_log_has_moved_beyond_is_replaced() {
-    let mut c = compacted();
-    c.hosts_serve_snapshots = false;
-    c.heal();
-    c.run(ms(300));
-    let start = c.raft(1).log().before();
-    c.raft(1).offer_snapshot(node(3), snapshot(start.index.as_u64(), start.term.as_u64())).unwrap();
+    let (mut c, _) = offered();
     c.isolate(3);
     c.propose(1, 50);
     c.run(ms(200));
@@ -163,10 +170,7 @@ fn an_offer_that_the_log_has_moved_beyond_is_replaced() {
 /// raft#110, etcd#10308: whatever shows that the follower can go on ends the wait for a snapshot.
 #[test]
 fn a_follower_that_got_its_entries_from_another_source_leaves_the_snapshot_state() {
-    let mut c = compacted();
-    c.hosts_serve_snapshots = false;
-    c.heal();
-    c.run(ms(300));
+    let mut c = asked();
     assert!(!c.at(1).needed.is_empty());
     let matched = c.raft(1).log().before().index;
     let reply = AppendReply { term: term(1), round: 1, outcome: AppendOutcome::Matched { matched } };
@@ -181,12 +185,7 @@ fn a_follower_that_got_its_entries_from_another_source_leaves_the_snapshot_state
 
 #[test]
 fn a_failed_installation_is_asked_for_again() {
-    let mut c = compacted();
-    c.heal();
-    c.hosts_serve_snapshots = false;
-    c.run(ms(300));
-    let start = c.raft(1).log().before();
-    c.raft(1).offer_snapshot(node(3), snapshot(start.index.as_u64(), start.term.as_u64())).unwrap();
+    let (mut c, _) = offered();
     c.run(ms(100));
     let first = c.at(3).installing.take().unwrap();
     c.run(ms(500));
@@ -333,12 +332,7 @@ fn a_follower_busy_with_a_snapshot_is_not_asked_for_its_log_without_a_pause() {
     c.crash(1); // Node 2 and the others have the log from its first entry on.
     let mut messages = 0;
     for _ in 0..100 {
-        c.now = c.now.after(ms(10));
-        let now = c.now;
-        for node in c.nodes() {
-            c.raft(node).tick(now);
-            c.drain(node);
-        }
+        c.tick_all(ms(10));
         while let Some((from, to, message)) = c.wire.pop_front() {
             messages += usize::from(from == 3 || to == 3);
             assert!(messages < 200, "the new leader and the follower talk without end");
@@ -352,12 +346,7 @@ fn a_follower_busy_with_a_snapshot_is_not_asked_for_its_log_without_a_pause() {
 
 #[test]
 fn a_new_leaders_snapshot_replaces_one_that_never_comes() {
-    let mut c = compacted();
-    c.hosts_serve_snapshots = false;
-    c.heal();
-    c.run(ms(300));
-    let start = c.raft(1).log().before();
-    c.raft(1).offer_snapshot(node(3), snapshot(start.index.as_u64(), start.term.as_u64())).unwrap();
+    let (mut c, _) = offered();
     c.settle();
     let last = c.at(3).installing.take().unwrap().last;
     c.crash(1);
@@ -404,10 +393,7 @@ fn compaction_waits_for_a_follower_that_is_being_fed_and_not_for_ever_for_one_th
 /// tikv#424: what follows a snapshot must still be there when it is installed.
 #[test]
 fn compaction_waits_for_a_snapshot_on_its_way() {
-    let mut c = compacted();
-    c.hosts_serve_snapshots = false;
-    c.heal();
-    c.run(ms(300));
+    let mut c = asked();
     let now = c.now;
     let start = c.raft(1).log().before();
     assert_eq!(c.raft(1).compaction_limit(now), start.index, "none is offered yet");
@@ -542,12 +528,7 @@ fn a_snapshot_that_claims_a_later_term_than_its_leaders_is_dropped() {
 
 #[test]
 fn a_lost_connection_forgets_no_offer() {
-    let mut c = compacted();
-    c.hosts_serve_snapshots = false;
-    c.heal();
-    c.run(ms(300));
-    let start = c.raft(1).log().before();
-    c.raft(1).offer_snapshot(node(3), snapshot(start.index.as_u64(), start.term.as_u64())).unwrap();
+    let (mut c, start) = offered();
     c.drain(1);
     c.wire.clear();
     c.at(1).needed.clear();

@@ -262,14 +262,7 @@ fn a_transfer_to_one_who_dies_is_given_up() {
 
 #[test]
 fn a_leader_that_has_just_been_elected_can_hand_over_too() {
-    let mut c = Cluster::new(3);
-    c.slow_disks = vec![2, 3];
-    c.run(ms(10));
-    for node in [2, 3] {
-        c.finish_writes(node);
-    }
-    c.settle();
-    assert!(c.leader() == Some(1) && !c.raft(1).is_serving());
+    let mut c = Cluster::just_led();
     transfer(&mut c, 1, Some(2)).unwrap();
     c.slow_disks.clear();
     c.finish_writes(2);
@@ -288,12 +281,7 @@ fn a_leader_with_a_bad_disk_steps_down_although_a_majority_still_answers() {
     c.raft(1).storage_health(now, StorageHealth::Stalled);
     c.drain(1);
     for _ in 0..70 {
-        c.now = c.now.after(ms(10));
-        let now = c.now;
-        for node in c.nodes() {
-            c.raft(node).tick(now);
-            c.drain(node);
-        }
+        c.tick_all(ms(10));
         while let Some((from, to, message)) = c.wire.pop_front() {
             let is_lost = matches!(&message, Message::Append(append) if !append.entries.is_empty());
             if !is_lost {

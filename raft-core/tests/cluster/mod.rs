@@ -458,6 +458,28 @@ impl Cluster {
         self.drain(to);
     }
 
+    /// Three voters, of which the first leads and has committed nothing: the disks of the others are slow.
+    pub(crate) fn just_led() -> Self {
+        let mut cluster = Self::new(3);
+        cluster.slow_disks = vec![2, 3];
+        cluster.run(Duration::from_millis(10));
+        cluster.finish_writes(2);
+        cluster.finish_writes(3);
+        cluster.settle();
+        assert!(cluster.leader() == Some(1) && !cluster.raft(1).is_serving());
+        cluster
+    }
+
+    /// Lets time pass at once, and delivers nothing.
+    pub(crate) fn tick_all(&mut self, time: Duration) {
+        self.now = self.now.after(time);
+        let now = self.now;
+        for node in self.nodes() {
+            self.raft(node).tick(now);
+            self.drain(node);
+        }
+    }
+
     /// Lets time pass in steps of ten milliseconds, delivering everything at once.
     pub(crate) fn run(&mut self, time: Duration) {
         let end = self.now.after(time);
