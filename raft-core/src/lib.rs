@@ -34,7 +34,8 @@
 //!    reported with [`Raft::storage_health`].
 //! 10. **Snapshots are yours.** Answer [`Effect::NeedSnapshot`] with [`Raft::offer_snapshot`] and
 //!     [`Effect::InstallSnapshot`] with [`Raft::snapshot_installed`] or [`Raft::snapshot_failed`]; drop the front of the log
-//!     when you like, within [`Raft::compaction_limit`], and say so with [`Raft::compacted`].
+//!     when you like, within [`Raft::compaction_limit`], and say so with [`Raft::compacted`]. After a crash, a snapshot
+//!     that is durable counts, and a log that does not reach it does not ([`Restored::log`]).
 //! 11. **Sleep is optional.** A host that tells [`Raft::node_liveness`] of every node gets groups that cost nothing while
 //!     they are idle. It must then tell of every silence and every new life of a node, and repeat
 //!     [`Effect::Withdraw`] to all nodes of the group until they confirm it, or end.
