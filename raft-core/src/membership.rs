@@ -4,7 +4,7 @@
 //! one index of the log on: one configuration, or two while voters change (joint consensus, Raft §6), and the
 //! learners that are to become voters. Replicas are (node, disk) pairs, so a node that comes back with an empty disk
 //! is not the voter it was. Nothing here decides when to change. Invariants: voters are sorted, no node appears twice
-//! in a configuration or among the learners, no learner is a voter.
+//! in a configuration or among the learners, no learner is a voter, and there is room for all learners to become one.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -24,7 +24,7 @@ pub const MAX_LEARNERS: usize = 7;
 pub enum ConfigurationError {
     /// The same node stands in it twice, perhaps with two disks.
     Repeated(NodeId),
-    /// It has more than [`MAX_VOTERS`] voters.
+    /// It has more than [`MAX_VOTERS`] voters, or would have once all its learners are promoted.
     TooLarge(usize),
     /// It has more than [`MAX_LEARNERS`] learners.
     TooManyLearners(usize),
@@ -36,6 +36,8 @@ pub enum ConfigurationError {
     NoSuchLearner(NodeId),
     /// A learner is to replace a replica that does not vote.
     NoSuchVoter(NodeId),
+    /// Two learners are to replace the same voter.
+    ReplacedTwice(NodeId),
 }
 
 impl core::fmt::Display for ConfigurationError {
@@ -58,6 +60,9 @@ impl core::fmt::Display for ConfigurationError {
                     f,
                     "node {node} does not vote with that disk, so nobody can replace it; list the voters"
                 )
+            }
+            Self::ReplacedTwice(node) => {
+                write!(f, "another learner replaces node {node} already; remove that one first")
             }
             Self::NoSuchLearner(node) => write!(f, "node {node} is no learner of this group"),
         }
@@ -209,6 +214,16 @@ impl Membership {
             if on_node.is_some() && !is_new_disk {
                 return Err(ConfigurationError::LearnerVotes(node));
             }
+        }
+        // Every learner must have a place when it has caught up, whichever of them is first.
+        let successors = |voter| learners.iter().filter(|learner| learner.replaces == Some(voter)).count();
+        if let Some(voter) = voters.voters.iter().find(|voter| successors(**voter) > 1) {
+            return Err(ConfigurationError::ReplacedTwice(voter.node));
+        }
+        let leaving = voters.voters.iter().filter(|voter| successors(**voter) == 1).count();
+        let in_the_end = voters.voters.len() + learners.len() - leaving;
+        if in_the_end > MAX_VOTERS {
+            return Err(ConfigurationError::TooLarge(in_the_end));
         }
         let transition = Transition { outgoing, learners };
         let is_empty = transition == Transition::default();

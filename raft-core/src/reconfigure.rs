@@ -121,9 +121,7 @@ impl Raft {
                 if let Some(voter) = learner.replaces.filter(|voter| !latest.voters().is_voter(*voter)) {
                     return Err(ConfigurationError::NoSuchVoter(voter.node).into());
                 }
-                let next = latest.with_learner(learner)?;
-                next.promoting(&learner)?;
-                next
+                latest.with_learner(learner)?
             }
             MembershipChange::RemoveLearner(replica) => latest.without_learner(replica)?,
         };

@@ -207,7 +207,7 @@ fn what_makes_no_sense_is_refused_and_nothing_is_appended() {
 }
 
 #[test]
-fn a_full_group_takes_no_more_learners_that_add_and_one_that_cannot_be_promoted_blocks_nobody() {
+fn a_group_takes_no_more_learners_than_it_has_room_for_once_they_vote() {
     let mut c = Cluster::new(6);
     c.elect();
     c.run(ms(200));
@@ -217,13 +217,32 @@ fn a_full_group_takes_no_more_learners_that_add_and_one_that_cannot_be_promoted_
     }
     c.change(1, adds(7)).unwrap();
     c.settle();
-    let _ = c.change(1, adds(8)); // May be refused: both cannot become voters.
-    c.settle();
+    let full = Err(ChangeError::Invalid(ConfigurationError::TooLarge(8)));
+    assert_eq!(c.change(1, adds(8)), full, "whoever came second would be a learner for ever");
     c.change(1, replaces(9, 6)).unwrap();
     c.settle();
     c.heal();
     c.run(ms(3_000));
     assert_eq!(c.voters_at(1), [1, 2, 3, 4, 5, 7, 9]);
+}
+
+/// The second would find nobody to replace, and add a voter.
+#[test]
+fn two_learners_cannot_replace_the_same_voter() {
+    let mut c = led(3);
+    for node in [4, 5] {
+        c.add_blank(node);
+        c.isolate(node);
+    }
+    c.change(1, replaces(4, 3)).unwrap();
+    c.settle();
+    let taken = Err(ChangeError::Invalid(ConfigurationError::ReplacedTwice(node(3))));
+    assert_eq!(c.change(1, replaces(5, 3)), taken);
+    c.change(1, MembershipChange::RemoveLearner(replica(4))).unwrap();
+    c.settle();
+    c.change(1, replaces(5, 3)).unwrap();
+    c.heal();
+    run_until_voters(&mut c, &[1, 2, 5]);
 }
 
 #[test]

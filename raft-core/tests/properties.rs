@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use cluster::{Cluster, id, index, replica};
 use proptest::prelude::*;
-use raft_core::{Configuration, Learner, LogId, LogIndex, Membership, Options, Term, TermRun, TermRuns};
+use raft_core::{
+    Configuration, ConfigurationError, Learner, LogId, LogIndex, Membership, Options, Term, TermRun, TermRuns,
+};
 
 /// The terms of a log as a plain list: never falling, from 1.
 fn terms(max: usize) -> impl Strategy<Value = Vec<u64>> {
@@ -166,12 +168,19 @@ proptest! {
         outgoing in prop::sample::subsequence((1..=9_u64).collect::<Vec<_>>(), 1..=7),
         learners in prop::sample::subsequence((1..=9_u64).collect::<Vec<_>>(), 0..=4),
     ) {
+        let added = learners.iter().filter(|n| !incoming.contains(n)).count();
+        let in_the_end = incoming.len() + added;
         let learners = learners.into_iter().map(|n| {
             let replaces = incoming.contains(&n).then(|| replica(n));
             Learner { replica: cluster::incarnation(n, 1), replaces }
         });
         let (voters, old) = (cluster::voters(incoming.clone()), cluster::voters(outgoing.clone()));
-        let membership = Membership::new(voters, Some(old), learners.collect()).unwrap();
+        let membership = Membership::new(voters, Some(old), learners.collect());
+        if in_the_end > 7 {
+            prop_assert_eq!(membership, Err(ConfigurationError::TooLarge(in_the_end)));
+            return Ok(());
+        }
+        let membership = membership.unwrap();
         let nodes: Vec<u64> = membership.replicas().map(|r| r.node.as_u64()).collect();
         let mut sorted = nodes.clone();
         sorted.sort_unstable();
