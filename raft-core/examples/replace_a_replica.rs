@@ -68,7 +68,7 @@ impl Group {
                     println!("node {node}: node {peer} needs a snapshot that includes entry {at_least}");
                     let (replica, _) = self.replicas.get_mut(&node).expect("it was polled");
                     let snapshot = replica.snapshot().expect("what is applied lies in the log");
-                    replica.with(self.now, |raft| raft.offer_snapshot(peer, snapshot)).expect("it leads");
+                    replica.offer_snapshot(self.now, peer, snapshot).expect("it leads");
                 }
                 Event::InstallSnapshot { from, snapshot } => {
                     println!("node {node}: installs the snapshot at {} from node {from}", snapshot.last);
@@ -123,7 +123,7 @@ fn main() {
     println!("-- node 4 shall lead");
     let now = group.now;
     let leader = group.leader().expect("one leads");
-    leader.with(now, |raft| raft.transfer_leadership(now, Some(NodeId::new(4)))).expect("node 4 votes");
+    leader.transfer_leadership(now, Some(NodeId::new(4))).expect("node 4 votes");
     group.run(|group| group.replicas[&NodeId::new(4)].0.raft().is_serving());
     for (node, (replica, sum)) in &group.replicas {
         println!("node {node}: applied {} entries, sum {}", replica.applied(), sum.value);

@@ -70,7 +70,8 @@ impl Raft {
         let first = self.log.term_at(m.after.index.next());
         let is_gone = m.after.index < self.log.before().index;
         let is_lost_one = |term| m.after.term <= term && term <= m.extent.term;
-        let holds = self.doubt.is_some() || is_gone || first.is_some_and(is_lost_one);
+        let may_hold = self.doubt.as_ref().is_some_and(|doubt| m.after.index < doubt.extent.index);
+        let holds = may_hold || is_gone || first.is_some_and(is_lost_one);
         let (term, after, extent) = (self.hard_state.term, m.after, m.extent);
         let reply = DoubtReply { term, after, extent, holds };
         self.send(from.node, Message::DoubtReply(reply));

@@ -76,8 +76,8 @@ pub enum Effect {
         /// What it stands for.
         snapshot: Snapshot,
     },
-    /// Leadership was not handed over: the chosen voter did not catch up in time, or is gone. This replica takes
-    /// proposals again.
+    /// Leadership was not handed over: the chosen voter did not catch up in time, or is gone. This replica goes
+    /// on leading, unless its disk is what it wanted to be rid of: then [`Effect::RoleChanged`] follows.
     TransferAborted {
         /// Who was to lead.
         to: NodeId,
@@ -223,9 +223,7 @@ pub struct ReadId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReadFailure {
-    /// No leader is known here.
-    NoLeader,
-    /// The leader that was asked no longer leads, or could not confirm that it does.
+    /// The leader that was asked no longer leads, could not confirm that it does, or has too many reads waiting.
     LeaderChanged,
 }
 

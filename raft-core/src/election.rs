@@ -31,15 +31,17 @@ impl Raft {
             return;
         }
         let before = self.soft_state();
+        let retries = match &self.role {
+            Role::PreCandidate(earlier) => earlier.retries.saturating_add(1),
+            _ => 0,
+        };
         self.leave_role();
         self.questions += 1;
-        let interval = self.options.heartbeat_interval;
-        let retry_at = now.after(interval).after(jitter(&mut self.rng, interval * 2));
-        self.role =
-            Role::PreCandidate(PreCandidate { attempt: self.questions, granted: Vec::new(), retry_at });
+        let retry_at = self.pre_vote_deadline(now, retries);
+        let (attempt, granted) = (self.questions, Vec::new());
+        self.role = Role::PreCandidate(PreCandidate { attempt, retries, granted, retry_at });
         self.announce(before);
-        let question =
-            PreVote { term: self.hard_state.term, last: self.log.last_id(), attempt: self.questions };
+        let question = PreVote { term: self.hard_state.term, last: self.log.last_id(), attempt };
         self.ask_voters(Message::PreVote(question));
         self.count_pre_votes(now);
     }
@@ -124,6 +126,14 @@ impl Raft {
         // Grows with each election that ended without a leader, so that disks slower than it finish one at last.
         let half = self.options.election_timeout / 2 * (1 << self.lost_elections.saturating_sub(1).min(2));
         now.after(half).after(jitter(&mut self.rng, half))
+    }
+
+    /// Soon, as voters may come to miss the leader a moment later; but answers count only for the latest attempt, so each
+    /// waits twice as long as the one before, until it outlasts a slow network.
+    fn pre_vote_deadline(&mut self, now: Time, retries: u32) -> Time {
+        let longest = (self.options.election_timeout / 2).max(self.options.heartbeat_interval);
+        let wait = self.options.heartbeat_interval.saturating_mul(1 << retries.min(16)).min(longest);
+        now.after(wait).after(jitter(&mut self.rng, wait * 2))
     }
 
     pub(crate) fn on_vote(&mut self, now: Time, from: ReplicaId, m: Vote) {

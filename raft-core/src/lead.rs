@@ -42,7 +42,8 @@ impl Raft {
     /// Appends `count` entries of the leader's term, whose payloads the host holds in order.
     ///
     /// They are committed once [`Effect::Commit`] reaches `last` and the term there is still the one returned; if
-    /// another term stands there then, they are not and will never be.
+    /// another term stands there then, they are not and will never be. Of entries that a snapshot took the place of, only
+    /// the state that came with it can tell.
     ///
     /// # Errors
     /// See [`ProposeError`]; nothing was appended then.
@@ -77,7 +78,8 @@ impl Raft {
     }
 
     /// Builds the next append for a peer, when there is something to say to it: call it when there is room to
-    /// send, until it answers `None`. What is built then holds all that came while there was none.
+    /// send, until it answers `None`. What is built then holds all that came while there was none. It may leave an effect
+    /// ([`Effect::NeedSnapshot`]), so drain [`Raft::poll_effect`] again when it has answered `None`.
     ///
     /// `read` is given the shape of the entries that may go and the most bytes they may have; it reads their
     /// payloads, checks them against the shape, and answers with the last index it took and their bytes. It must
@@ -108,13 +110,13 @@ impl Raft {
             let all = self.log.slice(after, last.min(after.plus(MAX_APPEND_ENTRIES)))?;
             match read(&all, self.options.max_append_bytes) {
                 Some((to, bytes)) if to == all.last_index() => Some((all, bytes)),
-                Some((to, bytes)) => Some((all.slice(after, to)?, bytes)),
-                None => None,
+                Some((to, bytes)) if to > after => Some((all.slice(after, to)?, bytes)),
+                _ => None,
             }
         } else {
             None
         };
-        let has_news = progress.commit_told < self.commit;
+        let has_news = progress.commit_told < self.commit && progress.has_room(&self.options);
         if taken.is_none() && !has_news && !progress.heartbeat_due && !progress.wants_probe() {
             return None;
         }
@@ -188,11 +190,13 @@ impl Raft {
             AppendOutcome::Installing => {}
             AppendOutcome::Conflict { prev, hint } => {
                 if progress.refusal_is_current(prev) && self.log.contains(prev) {
-                    // Below what it has acknowledged it has lost it, and is fed again from there: what was committed by
-                    // its word stays so.
                     let below = prev.index.prev();
                     let agree = self.log.floor_by_term(hint).index.min(below).min(hint.index);
-                    progress.lost_after(agree);
+                    if progress.is_probing() {
+                        // Below what it has acknowledged it has lost it, and is fed again from there: what was committed
+                        // by its word stays so. One append may have overtaken another; a question stands alone.
+                        progress.lost_after(agree);
+                    }
                     progress.probe_from(agree.next());
                 }
             }

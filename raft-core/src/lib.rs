@@ -13,7 +13,8 @@
 //! # The contract
 //!
 //! Call inputs in any order and at any time. After each, drain [`Raft::poll_effect`]; on a leader, also ask
-//! [`Raft::poll_append`] for every peer that has room, until it answers `None`. The host owes the core:
+//! [`Raft::poll_append`] for every peer that has room, until it answers `None`, and drain once more. The host owes the
+//! core:
 //!
 //! 1. **Persist in order.** [`Effect::Persist`] effects form one stream. Write them in that order, and call
 //!    [`Raft::persisted`] with a token only after an fsync that covers it and all before it has returned.
@@ -38,7 +39,7 @@
 //!     that is durable counts, and a log that does not reach it does not ([`Restored::log`]).
 //! 11. **Sleep is optional.** A host that tells [`Raft::node_liveness`] of every node gets groups that cost nothing while
 //!     they are idle. It must then tell of every silence and every new life of a node, and repeat
-//!     [`Effect::Withdraw`] to all nodes of the group until they confirm it, or end.
+//!     [`Effect::Withdraw`] to all nodes of the group until they confirm it in their present life, or end.
 //!
 //! In return: one leader per term, logs that match, nothing committed is ever lost or altered, every read that is
 //! confirmed sees all that was committed before it was asked (Raft figure 3, thesis §6.4). Nothing a peer says

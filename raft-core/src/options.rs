@@ -74,7 +74,9 @@ impl Options {
     /// # Errors
     /// Names the first that does not.
     pub fn validate(&self) -> Result<(), OptionsError> {
-        if self.heartbeat_interval.is_zero() || self.heartbeat_interval * 3 >= self.election_timeout {
+        if self.heartbeat_interval.is_zero()
+            || self.heartbeat_interval.saturating_mul(3) >= self.election_timeout
+        {
             return Err(OptionsError::HeartbeatTooSlow);
         }
         let limits = [
@@ -85,5 +87,17 @@ impl Options {
             self.max_pending_reads as u64,
         ];
         if limits.contains(&0) { Err(OptionsError::ZeroLimit) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_without_end_is_an_error_like_any_other() {
+        let options = Options { heartbeat_interval: Duration::MAX, ..Options::default() };
+        assert_eq!(options.validate(), Err(OptionsError::HeartbeatTooSlow));
+        assert_eq!(Options::default().validate(), Ok(()));
     }
 }

@@ -89,6 +89,10 @@ impl Progress {
         matches!(self.state, ProgressState::Probe { outstanding: None, .. })
     }
 
+    pub(crate) fn is_probing(&self) -> bool {
+        matches!(self.state, ProgressState::Probe { .. })
+    }
+
     pub(crate) fn is_replicating(&self) -> bool {
         matches!(self.state, ProgressState::Replicate { .. })
     }
@@ -155,6 +159,7 @@ impl Progress {
 
     /// What was on its way is lost, perhaps: asks anew how far it is.
     pub(crate) fn probe_again(&mut self) {
+        self.commit_told = LogIndex::ZERO;
         if !self.wants_snapshot() {
             let next = if self.matched == LogIndex::ZERO { self.next() } else { self.matched.next() };
             self.probe_from(next);

@@ -32,9 +32,11 @@ pub struct Restored {
     /// The log, all of it durable: what lies after the last entry that can be read is not part of it. A log that does
     /// not hold the last entry of a durable snapshot is over: drop it, and open with [`TermRuns::empty`] of that entry.
     pub log: TermRuns,
-    /// The memberships that stand in that log, each with its index, in order.
+    /// The memberships that stand in that log, each with its index, in order. Others fence the group at once: whoever
+    /// opens with the wrong voters could elect a second leader.
     pub memberships: Vec<(LogIndex, Membership)>,
-    /// All entries up to here, inclusive, are known to be committed, such as those in a snapshot. Zero is always true.
+    /// All entries up to here, inclusive, are known to be committed, such as those in a snapshot. Zero is always true. It
+    /// may lie beyond the log: a leader commits what its followers hold, perhaps before it holds it itself.
     pub committed: LogIndex,
     /// The log may have gone on up to this entry, which was perhaps acknowledged and can no longer be read. `None`
     /// when the log is whole.
@@ -162,6 +164,8 @@ impl Raft {
     /// group for a log that starts at zero, else that of the snapshot before it. In a group without history the first
     /// replica of the genesis campaigns at once.
     ///
+    /// The options are taken as they are; [`Options::validate`] is the host's to call, once, where it reads them.
+    ///
     /// `seed` drives election jitter and numbers questions. It must differ between replicas, or elections tie, and
     /// between the lives of one, or a late answer to an earlier life may be taken for one to this.
     pub fn new(
@@ -183,6 +187,12 @@ impl Raft {
         };
         let is_fresh = hard_state == HardState::default() && log.is_empty() && before == LogIndex::ZERO;
         let questions = rng.next();
+        let has_room = |of: &[(LogIndex, Membership)]| {
+            let indexes = || of.iter().map(|(index, _)| *index);
+            [before].into_iter().chain(indexes()).is_sorted_by(|a, b| a < b)
+                && indexes().all(|at| at <= last.index)
+        };
+        let fault = (!has_room(&memberships)).then_some(Law::HostContract);
         let memberships = MembershipStack::new(membership.into(), before, last.index, memberships);
         let voters = memberships.latest().voters();
         let is_first = is_fresh && voters.first() == Some(me.node) || voters.voters() == [me];
@@ -208,8 +218,8 @@ impl Raft {
             withdrawn: Term::ZERO,
             questions: questions >> 1,
             lost_elections: 0,
-            effects: VecDeque::new(),
-            fault: None,
+            effects: fault.map(|law| Effect::Fault { law }).into_iter().collect(),
+            fault,
             options,
         }
     }
@@ -338,7 +348,8 @@ impl Raft {
     }
 
     /// Feeds a replica that is in no membership, from now on and whenever this replica leads. A member is left as it
-    /// is, and one that becomes a member is a standing learner no more.
+    /// is, and one that becomes a member is a standing learner no more: admit it again if it is to be fed after it has
+    /// been removed, or its membership cut.
     pub fn admit_learner(&mut self, now: Time, learner: ReplicaId) {
         if learner.node == self.me.node || self.membership().has_node(learner.node) {
             return;
@@ -633,8 +644,11 @@ impl Raft {
 
     /// Fences the group: what was decided before stands, nothing more is decided.
     pub(crate) fn broken(&mut self, law: Law) {
+        let before = self.soft_state();
         self.leave_role();
+        self.role = Role::Follower(Follower::new(None, Time::ZERO));
         self.fault = Some(law);
+        self.announce(before);
         self.push(Effect::Fault { law });
     }
 }

@@ -143,6 +143,8 @@ impl Raft {
         let mut known = core::mem::take(&mut self.liveness);
         known.retain(|(node, _)| self.concerns(*node));
         self.liveness = known;
+        // It may take fewer to confirm them now.
+        self.confirm_reads();
     }
 
     /// A leader feeds its members and standing learners, and for a while those that are members no more.
@@ -205,9 +207,10 @@ impl Raft {
         let (index, commit) = (self.membership_index(), self.commit);
         let timeout = self.options.election_timeout;
         if let Role::Leader(leader) = &mut self.role {
+            let since = leader.awake_since;
             leader.peers.retain(|_, p| {
                 let knows = index <= commit && p.matched >= index && p.commit_told >= index;
-                let is_lost = now.since(p.heard) > timeout || p.wants_snapshot();
+                let is_lost = now.since(p.heard.max(since)) > timeout || p.wants_snapshot();
                 !p.is_departing || !(knows || is_lost)
             });
         }

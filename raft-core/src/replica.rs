@@ -2,8 +2,9 @@
 //!
 //! [`Replica`] pairs a [`Raft`] with a log of commands in memory and keeps the host's obligations for it: bytes and ranges
 //! stay together, entries are applied in order and once. What is left to the caller is to carry [`Envelope`]s and to pass
-//! the time. It is volatile: what it holds counts as durable, so a replica whose process ended must come back under another
-//! [`crate::DiskId`], as a learner. Invariant: the log in memory has exactly the entries that the core speaks of.
+//! the time; it is told nothing of nodes, so its group never sleeps. It is volatile: what it holds counts as durable, so a
+//! replica whose process ended must come back under another [`crate::DiskId`], as a learner. Invariant: the log in memory
+//! has exactly the entries that the core speaks of.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -16,6 +17,8 @@ use crate::message::{Message, Snapshot};
 use crate::options::Options;
 use crate::raft::{ProposeError, Proposed, Raft, ReadError, Restored};
 use crate::reconfigure::ChangeError;
+use crate::snapshot::OfferError;
+use crate::transfer::TransferError;
 
 /// What an entry of a [`Replica`]'s log holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +73,7 @@ pub enum Event<C> {
     RoleChanged(SoftState),
     /// The membership of the entry at this index is committed.
     MembershipCommitted(LogIndex),
-    /// Answer with [`Raft::offer_snapshot`], by [`Replica::with`].
+    /// Answer with [`Replica::offer_snapshot`].
     NeedSnapshot {
         /// Who lacks entries.
         peer: NodeId,
@@ -182,9 +185,39 @@ impl<C: Clone> Replica<C> {
         Ok(())
     }
 
-    /// Gives any other input to the core, such as [`Raft::transfer_leadership`] or [`Raft::peer_unreachable`]. Nothing
-    /// that appends payloads.
-    pub fn with<T>(&mut self, now: Time, input: impl FnOnce(&mut Raft) -> T) -> T {
+    /// Hands leadership over. See [`Raft::transfer_leadership`].
+    ///
+    /// # Errors
+    /// See [`TransferError`].
+    pub fn transfer_leadership(&mut self, now: Time, to: Option<NodeId>) -> Result<NodeId, TransferError> {
+        self.with(now, |raft| raft.transfer_leadership(now, to))
+    }
+
+    /// Reports that a node cannot be reached. See [`Raft::peer_unreachable`].
+    pub fn peer_unreachable(&mut self, now: Time, node: NodeId) {
+        self.with(now, |raft| raft.peer_unreachable(now, node));
+    }
+
+    /// Feeds a replica that never votes. See [`Raft::admit_learner`].
+    pub fn admit_learner(&mut self, now: Time, learner: ReplicaId) {
+        self.with(now, |raft| raft.admit_learner(now, learner));
+    }
+
+    /// Feeds that learner no longer. See [`Raft::dismiss_learner`].
+    pub fn dismiss_learner(&mut self, now: Time, node: NodeId) {
+        self.with(now, |raft| raft.dismiss_learner(node));
+    }
+
+    /// Offers a snapshot to a peer that needs one. See [`Raft::offer_snapshot`].
+    ///
+    /// # Errors
+    /// See [`OfferError`].
+    pub fn offer_snapshot(&mut self, now: Time, peer: NodeId, snapshot: Snapshot) -> Result<(), OfferError> {
+        self.with(now, |raft| raft.offer_snapshot(peer, snapshot))
+    }
+
+    /// What the core is given besides. It appends no payloads and compacts nothing, so bytes and ranges stay together.
+    fn with<T>(&mut self, now: Time, input: impl FnOnce(&mut Raft) -> T) -> T {
         let answer = input(&mut self.raft);
         self.absorb(now, Vec::new());
         answer
@@ -207,13 +240,18 @@ impl<C: Clone> Replica<C> {
         }
     }
 
-    /// The state of that snapshot is in place.
+    /// The state of the snapshot asked for is in place. Any other changes nothing.
     pub fn snapshot_installed(&mut self, now: Time, last: LogId) {
-        self.raft.snapshot_installed(last);
-        self.absorb(now, Vec::new());
-        if self.raft.commit() >= last.index {
-            self.applied = self.applied.max(last.index);
+        let before = self.raft.commit();
+        self.with(now, |raft| raft.snapshot_installed(last));
+        if self.raft.commit() > before {
+            self.applied = last.index;
         }
+    }
+
+    /// The snapshot asked for did not arrive. It is asked for again.
+    pub fn snapshot_failed(&mut self, now: Time, last: LogId) {
+        self.with(now, |raft| raft.snapshot_failed(last));
     }
 
     /// The next thing to do; `None` until the next input. Drain it after each.
@@ -310,4 +348,29 @@ fn memberships_of<C>(entries: &[Entry<C>]) -> Vec<(LogIndex, Membership)> {
         _ => None,
     };
     entries.iter().filter_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Configuration, DiskId, Term};
+
+    #[test]
+    fn an_installation_that_nobody_asked_for_skips_no_command() {
+        let me = ReplicaId::new(NodeId::new(1), DiskId::new(1));
+        let voters = Configuration::new([me]).unwrap();
+        let mut replica: Replica<u32> = Replica::new(me, voters, Options::default(), 1, Time::ZERO);
+        replica.tick(Time::ZERO);
+        while replica.poll().is_some() {}
+        for command in 0..5 {
+            replica.propose(Time::ZERO, command).unwrap();
+        }
+        replica.snapshot_installed(Time::ZERO, LogId::new(Term::new(1), LogIndex::new(4)));
+        let applied = |event| match event {
+            Event::Apply { command, .. } => Some(command),
+            _ => None,
+        };
+        let all: Vec<u32> = core::iter::from_fn(|| replica.poll()).filter_map(applied).collect();
+        assert_eq!(all, [0, 1, 2, 3, 4]);
+    }
 }

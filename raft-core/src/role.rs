@@ -64,6 +64,8 @@ impl Follower {
 #[derive(Clone, Debug)]
 pub(crate) struct PreCandidate {
     pub(crate) attempt: u64,
+    /// How many attempts ended without a result before this one.
+    pub(crate) retries: u32,
     pub(crate) granted: Vec<ReplicaId>,
     pub(crate) retry_at: Time,
 }

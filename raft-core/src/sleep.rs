@@ -9,13 +9,14 @@
 //! about to be reported by the host: silent, restarted or withdrawn.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::effect::{Effect, Liveness, StorageHealth};
 use crate::id::{LogIndex, NodeId, ReplicaId, Term, Time};
 use crate::message::{AppendOutcome, AppendRequest, Message, SleepReply, SleepRequest, Wake};
 use crate::progress::Progress;
 use crate::raft::Raft;
-use crate::role::{LeaderSleep, Role};
+use crate::role::{Leader, LeaderSleep, Role};
 
 impl Raft {
     /// Says how another node of this group fares, by the heartbeats of its node: call it when that changes, for each
@@ -79,6 +80,14 @@ impl Raft {
 
     // The leader's side.
 
+    /// Whether a peer was heard within `patience`. Nobody is held to have been silent while the leader slept: for that
+    /// time the word of its host counts.
+    pub(crate) fn is_present(&self, leader: &Leader, peer: &Progress, now: Time, patience: Duration) -> bool {
+        let is_rested = matches!(leader.sleep, LeaderSleep::Asleep | LeaderSleep::Waking);
+        let is_cared_for = is_rested && self.is_live(peer.replica.node);
+        is_cared_for || now.since(peer.heard.max(leader.awake_since)) <= patience
+    }
+
     /// Asks all to sleep, if there is nothing to do. `false` when heartbeats must go on.
     pub(crate) fn ask_to_sleep(&mut self) -> bool {
         let is_first =
@@ -138,8 +147,9 @@ impl Raft {
             return;
         }
         let Role::Leader(leader) = &mut self.role else { return };
-        let is_asked = matches!(&leader.sleep, LeaderSleep::Asking { last, .. } if *last == m.last);
         let round = m.round.min(leader.round);
+        // An answer to an earlier question may be that of a replica that has forgotten since what is committed.
+        let is_asked = matches!(&leader.sleep, LeaderSleep::Asking { last, .. } if *last == m.last && round == leader.round);
         let Some(progress) = leader.peer_mut(from).filter(|_| m.term == self.hard_state.term) else { return };
         progress.answered(now, round);
         if is_asked && !m.asleep {
@@ -200,7 +210,9 @@ impl Raft {
         if m.term < self.hard_state.term {
             return self.depose(from.node, m.last);
         }
-        if !self.follow_sender(now, from, m.term, m.round) {
+        if self.is_from_earlier_round(from, m.term, m.round)
+            || !self.follow_sender(now, from, m.term, m.round)
+        {
             return;
         }
         let last = self.log.last_id();
@@ -218,6 +230,12 @@ impl Raft {
         follower.is_asleep = asleep;
         let reply = SleepReply { term: m.term, last: m.last, round: follower.round, asleep };
         self.send(from.node, Message::SleepReply(reply));
+    }
+
+    /// Whether this leader has spoken again since: then it is awake, and whoever fell asleep now would not hear it.
+    fn is_from_earlier_round(&self, from: ReplicaId, term: Term, round: u64) -> bool {
+        let Role::Follower(follower) = &self.role else { return false };
+        term == self.hard_state.term && follower.leader() == Some(from) && round < follower.round
     }
 
     /// Wakes whoever is asleep, if the message means work. A replica that was removed, and does not know, wakes nobody.

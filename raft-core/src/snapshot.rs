@@ -34,6 +34,8 @@ pub enum OfferError {
     },
     /// It ends with an entry that is not committed here.
     NotCommitted,
+    /// Its membership is not the one in force at its last entry ([`Raft::membership_at`]).
+    WrongMembership,
 }
 
 impl core::fmt::Display for OfferError {
@@ -45,6 +47,9 @@ impl core::fmt::Display for OfferError {
                 write!(f, "the snapshot must include index {at_least}, where the log starts")
             }
             Self::NotCommitted => f.write_str("the snapshot ends with an entry that is not committed here"),
+            Self::WrongMembership => {
+                f.write_str("the snapshot's membership is not the one in force at its last entry")
+            }
         }
     }
 }
@@ -72,6 +77,9 @@ impl Raft {
         }
         if snapshot.last.index > commit || !self.log.contains(snapshot.last) {
             return Err(OfferError::NotCommitted);
+        }
+        if self.memberships.at(snapshot.last.index) != Some(&snapshot.membership) {
+            return Err(OfferError::WrongMembership);
         }
         *offered = Some(Box::new(snapshot));
         self.speak_of_snapshot(peer);
@@ -177,7 +185,8 @@ impl Raft {
             }
             _ => p.matched,
         };
-        let heard = leader.peers.values().filter(|p| now.since(p.heard) <= patience && !p.is_departing);
-        heard.map(needs).fold(self.commit, LogIndex::min).max(self.log.before().index)
+        let fed =
+            leader.peers.values().filter(|p| !p.is_departing && self.is_present(leader, p, now, patience));
+        fed.map(needs).fold(self.commit, LogIndex::min).max(self.log.before().index)
     }
 }

@@ -8,7 +8,7 @@ use crate::effect::{Effect, StorageHealth};
 use crate::id::{NodeId, ReplicaId, Time};
 use crate::message::{Message, TimeoutNow};
 use crate::raft::{Raft, not_leading};
-use crate::role::{LeaderSleep, Role, Transfer};
+use crate::role::{Role, Transfer};
 
 /// Why leadership is not handed over. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,13 +93,9 @@ impl Raft {
     pub(crate) fn best_successor(&self, now: Time) -> Option<ReplicaId> {
         let Role::Leader(leader) = &self.role else { return None };
         let timeout = self.options.election_timeout;
-        let since = leader.awake_since;
-        let is_rested = matches!(leader.sleep, LeaderSleep::Asleep | LeaderSleep::Waking);
         let held = |voter: &ReplicaId| {
             let progress = leader.peer(*voter)?;
-            let is_heard = now.since(progress.heard.max(since)) <= timeout;
-            let is_cared_for = is_rested && self.is_live(voter.node);
-            (is_heard || is_cared_for).then_some((progress.matched, *voter))
+            self.is_present(leader, progress, now, timeout).then_some((progress.matched, *voter))
         };
         let others = self.membership().voters().voters().iter().filter(|voter| **voter != self.me);
         others.filter_map(held).max().map(|(_, voter)| voter)

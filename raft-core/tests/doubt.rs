@@ -373,3 +373,19 @@ fn a_nack_waits_until_the_disk_has_forgotten_the_entry_too() {
     c.drain(2);
     assert!(c.wire.iter().any(is_nack));
 }
+
+/// A power cut took tails of different lengths. Who is in doubt about entries before the one asked for has never held it.
+#[test]
+fn replicas_in_doubt_about_other_entries_free_each_other() {
+    let mut c = Cluster::of_logs(1, &[&[1, 1, 1], &[1, 1], &[1]]);
+    for (node, keep) in [(1, 2), (2, 1)] {
+        c.crash(node);
+        c.damage(node, keep);
+    }
+    for node in [1, 2] {
+        c.restart(node);
+        assert!(c.raft(node).is_in_doubt());
+    }
+    // 3@1 was never on two disks, and once 1 is whole its log goes beyond all that 2 may have acknowledged.
+    assert_eq!(c.elect(), 1);
+}

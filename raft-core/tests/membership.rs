@@ -583,3 +583,21 @@ fn a_removed_voter_that_is_out_of_reach_for_a_moment_is_still_told() {
     assert_eq!(c.voters_at(3), [1, 2]);
     assert_eq!(c.raft(3).next_deadline(), None);
 }
+
+/// Whoever opened with the wrong voters could elect a second leader.
+#[test]
+fn memberships_that_are_not_those_of_the_log_fence_the_group() {
+    let of = |indexes: &[u64]| -> Restored {
+        let one = |at: &u64| (index(*at), Membership::from(voters([1, 2])));
+        let hard_state = HardState { term: term(1), vote: None };
+        let log = cluster::log_of(&[1; 5]);
+        Restored { hard_state, log, memberships: indexes.iter().map(one).collect(), ..Restored::default() }
+    };
+    for (indexes, is_lawful) in
+        [(&[3, 5][..], true), (&[5, 3], false), (&[3, 3], false), (&[6], false), (&[0], false)]
+    {
+        let mut raft = Raft::new(replica(1), voters([1]), Options::default(), of(indexes), 1, Time::ZERO);
+        assert_eq!(raft.fault().is_none(), is_lawful, "{indexes:?}");
+        assert_eq!(raft.poll_effect().is_none(), is_lawful, "{indexes:?}");
+    }
+}

@@ -2,10 +2,11 @@
 
 mod cluster;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use cluster::{Cluster, index};
-use raft_core::Restored;
+use cluster::{Cluster, index, ms, node};
+use raft_core::{AppendOutcome, Effect, Law, Message, Options, Restored, RoleKind};
 
 #[test]
 fn a_disk_slower_than_an_election_still_elects_in_the_end() {
@@ -287,4 +288,109 @@ fn a_refusal_of_what_was_not_asked_moves_nothing() {
         let to_2: Vec<_> = cluster.wire.iter().filter(|(_, to, _)| *to == 2).collect();
         assert!(to_2.is_empty(), "{prev:?}: {to_2:?}");
     }
+}
+
+/// Whether a group elects within five minutes, with messages that take `one_way` milliseconds.
+fn elects(heartbeat: u64, election: u64, one_way: u64) -> bool {
+    let (heartbeat_interval, election_timeout) = (ms(heartbeat), ms(election));
+    let options = Options { heartbeat_interval, election_timeout, ..Options::default() };
+    options.validate().unwrap();
+    let mut c = Cluster::with_options(3, 1, options);
+    let mut flying = VecDeque::new();
+    for _ in 0..300_000 / 5 {
+        c.tick_all(ms(5));
+        while flying.front().is_some_and(|(at, _)| *at <= c.now) {
+            let Some((_, (from, to, message))) = flying.pop_front() else { break };
+            c.deliver(from, to, message);
+        }
+        let at = c.now.after(ms(one_way));
+        flying.extend(c.wire.drain(..).map(|message| (at, message)));
+        if c.leader().is_some_and(|leader| c.raft(leader).is_serving()) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Answers count for the latest attempt only, so attempts at a fixed, short interval never outlast a long way.
+#[test]
+fn a_way_much_longer_than_the_heartbeat_interval_still_elects() {
+    assert!(elects(100, 500, 20));
+    assert!(elects(10, 500, 20));
+    assert!(elects(900, 3_000, 160));
+    assert!(elects(100, 3_000, 160));
+}
+
+/// One append has overtaken another, and its refusal comes after the acknowledgement of both.
+#[test]
+fn an_overtaken_refusal_takes_no_acknowledgement_back() {
+    let mut c = Cluster::new(3);
+    assert_eq!(c.elect(), 1);
+    c.run(ms(200));
+    let first = c.raft(1).matched(node(3)).unwrap();
+    c.propose(1, 5);
+    c.propose(1, 5);
+    let mut appends: Vec<_> = c.wire.iter().filter(|(_, to, _)| *to == 3).cloned().collect();
+    c.wire.retain(|(_, to, _)| *to != 3);
+    let (later, earlier) = (appends.pop().unwrap(), appends.pop().unwrap());
+    c.cut = vec![(1, 3)]; // All other messages are lost.
+    c.settle();
+    c.heal();
+    c.deliver(later.0, later.1, later.2);
+    let refusal = c.wire.pop_back().unwrap();
+    let is_refusal = |m: &Message| matches!(m, Message::AppendReply(r) if matches!(r.outcome, AppendOutcome::Conflict { .. }));
+    assert!(is_refusal(&refusal.2));
+    c.deliver(earlier.0, earlier.1, earlier.2);
+    c.settle();
+    assert_eq!(c.raft(1).matched(node(3)), Some(first.plus(5)));
+    c.deliver(refusal.0, refusal.1, refusal.2);
+    assert_eq!(c.raft(1).matched(node(3)), Some(first.plus(5)));
+    c.run(ms(300));
+    assert_eq!(c.raft(1).matched(node(3)), Some(first.plus(10)));
+}
+
+/// News of the commit index went out for every commit, answered or not.
+#[test]
+fn a_peer_with_a_full_window_hears_of_commits_with_the_heartbeat() {
+    let options = Options { max_inflight_appends: 1, ..Options::default() };
+    let mut c = Cluster::with_options(3, 1, options);
+    assert_eq!(c.elect(), 1);
+    c.run(ms(200));
+    c.isolate(3);
+    c.propose(1, 1);
+    c.settle();
+    let mut sent = 0;
+    for _ in 0..500 {
+        c.propose(1, 1);
+        while let Some((from, to, message)) = c.wire.pop_front() {
+            sent += u32::from(to == 3);
+            c.deliver(from, to, message);
+        }
+    }
+    assert_eq!(sent, 0, "no heartbeat was due");
+}
+
+#[test]
+fn a_host_that_takes_no_entry_is_not_asked_without_end() {
+    let mut c = Cluster::new(3);
+    c.elect();
+    c.run(ms(200));
+    c.raft(1).propose(1).unwrap();
+    let mut built = 0;
+    while c.raft(1).poll_append(node(2), |range, _| Some((range.before().index, 0))).is_some() {
+        built += 1;
+        assert!(built < 3);
+    }
+}
+
+#[test]
+fn a_fenced_leader_says_that_it_leads_no_more() {
+    let mut c = Cluster::new(3);
+    c.elect();
+    c.raft(1).fence(Law::LogIsReadable);
+    let state = c.raft(1).soft_state();
+    assert_eq!((state.role, state.leader), (RoleKind::Follower, None));
+    let effects: Vec<_> = std::iter::from_fn(|| c.raft(1).poll_effect()).collect();
+    let law = Law::LogIsReadable;
+    assert_eq!(effects, [Effect::RoleChanged(state), Effect::Fault { law }]);
 }

@@ -4,7 +4,8 @@ mod cluster;
 
 use cluster::{Cluster, adds, id, index, ms, node, replica, term};
 use raft_core::{
-    BootId, Liveness, Message, PreVote, ReadId, RoleKind, SleepReply, SleepRequest, StorageHealth, Wake,
+    AppendOutcome, BootId, Liveness, Message, PreVote, ReadId, RoleKind, SleepReply, SleepRequest,
+    StorageHealth, Wake,
 };
 
 /// A group of `n` that sleeps under its leader, which is 1.
@@ -293,7 +294,7 @@ fn who_is_not_at_exactly_that_log_does_not_sleep() {
     c.propose(1, 1);
     c.settle();
     let (now, last) = (c.now, c.raft(2).log().last_id());
-    let ask = |last| Message::Sleep(SleepRequest { term: term(1), last, round: 1 });
+    let ask = |last| Message::Sleep(SleepRequest { term: term(1), last, round: 100 });
     for other in [id(last.index.as_u64() - 1, 1), id(last.index.as_u64() + 1, 1)] {
         c.raft(2).receive(now, replica(1), ask(other));
         assert!(!c.raft(2).is_asleep(), "asked to sleep at {other}");
@@ -484,4 +485,75 @@ fn a_live_learner_that_lags_keeps_the_group_awake_until_it_has_all() {
     c.heal();
     fall_asleep_but(&mut c, 9);
     assert_eq!(c.committed(9), c.committed(1));
+}
+
+/// The leader has spoken again since: whoever fell asleep now would not hear it, and it would miss its quorum.
+#[test]
+fn a_doubled_request_to_sleep_puts_nobody_to_sleep_under_a_leader_that_is_awake() {
+    let mut c = Cluster::new(3);
+    c.hosts_watch_nodes = true;
+    c.tell_liveness();
+    assert_eq!(c.elect(), 1);
+    let mut doubles = Vec::new();
+    while !c.nodes().into_iter().all(|n| c.raft(n).is_asleep()) {
+        c.tick_all(ms(10));
+        doubles.extend(c.wire.iter().filter(|(_, _, m)| matches!(m, Message::Sleep(_))).cloned());
+        c.settle();
+    }
+    assert!(doubles.len() >= 2);
+    // A learner of whose node nothing is said keeps the group awake.
+    c.hosts_watch_nodes = false;
+    c.add_blank(9);
+    let now = c.now;
+    c.raft(1).admit_learner(now, replica(9));
+    c.run(ms(1_000));
+    for (from, to, message) in doubles {
+        c.deliver(from, to, message);
+    }
+    assert!([2, 3].into_iter().all(|n| !c.raft(n).is_asleep()));
+    for _ in 0..200 {
+        c.run(ms(10));
+        assert_eq!(c.leader(), Some(1));
+    }
+}
+
+/// What a replica said before it died speaks of what it knew then.
+#[test]
+fn an_answer_to_an_earlier_request_is_none_to_a_later_one() {
+    let mut c = Cluster::new(3);
+    c.hosts_watch_nodes = true;
+    c.add_learner(9);
+    c.tell_liveness();
+    assert_eq!(c.elect(), 1);
+    c.propose(1, 3);
+    let mut said = Vec::new();
+    while !c.raft(1).is_asleep() {
+        c.tick_all(ms(10));
+        while let Some((from, to, message)) = c.wire.pop_front() {
+            said.extend((from == 9).then(|| message.clone()));
+            c.deliver(from, to, message);
+        }
+    }
+    let last = c.raft(1).log().last_index();
+    assert_eq!(c.committed(9), last);
+    let has_all = |m: &Message| matches!(m, Message::AppendReply(r) if r.outcome == AppendOutcome::Matched { matched: last });
+    let matched = said.iter().rfind(|m| has_all(m)).cloned().unwrap();
+    let agreed = said.iter().rfind(|m| matches!(m, Message::SleepReply(r) if r.asleep)).cloned().unwrap();
+    // 9 starts anew, and hears nothing yet; what it said before is still on its way.
+    c.at(9).is_up = false;
+    c.cut = vec![(1, 9)];
+    c.restart(9);
+    c.deliver(9, 1, matched);
+    for _ in 0..50 {
+        c.tick_all(ms(10));
+        let is_asked = c.wire.iter().any(|(_, to, m)| *to == 9 && matches!(m, Message::Sleep(_)));
+        c.settle();
+        if is_asked {
+            c.deliver(9, 1, agreed.clone());
+            c.settle();
+        }
+    }
+    c.heal();
+    c.run(ms(60_000));
+    assert_eq!(c.committed(9), last, "it was left behind by a leader that sleeps");
 }

@@ -538,3 +538,32 @@ fn a_lost_connection_forgets_no_offer() {
     assert_eq!(c.at(1).needed, [], "the host is not asked for another");
     assert_eq!(c.at(3).installing.as_ref().map(|s| s.last), Some(start));
 }
+
+/// A follower would elect with the voters of what it installs.
+#[test]
+fn an_offer_with_a_membership_that_was_not_in_force_is_refused() {
+    let mut c = asked();
+    let last = c.raft(1).log().before();
+    let wrong = Snapshot { last, membership: voters([3]).into() };
+    assert_eq!(c.raft(1).offer_snapshot(node(3), wrong), Err(OfferError::WrongMembership));
+}
+
+#[test]
+fn compaction_waits_for_who_has_merely_slept() {
+    let mut c = Cluster::new(3);
+    c.hosts_watch_nodes = true;
+    c.tell_liveness();
+    assert_eq!(c.elect(), 1);
+    c.run_until("all sleep", |c| c.nodes().into_iter().all(|n| c.raft(n).is_asleep()));
+    c.now = c.now.after(ms(60_000));
+    let held = c.raft(1).matched(node(3)).unwrap();
+    c.isolate(3);
+    c.propose(1, 10);
+    c.settle();
+    assert!(c.committed(1) > held, "2 has answered");
+    for _ in 0..2 {
+        let now = c.now;
+        assert_eq!(c.raft(1).compaction_limit(now), held);
+        c.tick_all(ms(0));
+    }
+}

@@ -2,8 +2,10 @@
 
 mod cluster;
 
-use cluster::{Cluster, index, ms, node, replica, term};
-use raft_core::{AppendOutcome, AppendReply, Message, ReadError, ReadId, ReadIndexReply, RoleKind};
+use cluster::{Cluster, index, ms, node, replica, term, voters};
+use raft_core::{
+    AppendOutcome, AppendReply, MembershipChange, Message, ReadError, ReadId, ReadIndexReply, RoleKind,
+};
 
 fn led(voters: u64) -> Cluster {
     let mut c = Cluster::new(voters);
@@ -223,4 +225,22 @@ fn thesis_6_4_only_the_leader_that_was_asked_can_answer_a_read() {
     c.raft(3).receive(now, replica(1), answer(1, 1));
     c.drain(3);
     assert_eq!(c.ready(3), [(ReadId(7), index(1))]);
+}
+
+/// The commit that shrinks the group comes by the leader's own disk, and nobody is left who could answer.
+#[test]
+fn thesis_6_4_a_read_ends_when_the_group_shrinks_to_one() {
+    let mut c = led(2);
+    c.slow_disks = vec![1];
+    c.change(1, MembershipChange::Voters(voters([1]))).unwrap();
+    c.settle();
+    c.isolate(2);
+    c.read(1, 7);
+    c.settle();
+    assert!(c.ready(1).is_empty());
+    c.slow_disks.clear();
+    c.finish_writes(1);
+    c.run(ms(1_000));
+    assert_eq!((c.voters_at(1), c.raft(1).membership().is_joint()), (vec![1], false));
+    assert_eq!(c.ready(1).len(), 1);
 }

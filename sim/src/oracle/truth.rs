@@ -84,6 +84,8 @@ pub(crate) struct Truth {
     voters: Vec<NodeId>,
     known: Vec<Vec<Known>>,
     committed: Vec<Term>,
+    /// By which term, at the latest, each of them was committed; never falls.
+    committed_by: Vec<Term>,
     /// The state after each index that was applied, by index.
     digests: BTreeMap<u64, u64>,
     reigns: BTreeMap<Term, Reign>,
@@ -104,6 +106,7 @@ impl Truth {
             voters,
             known: Vec::new(),
             committed: Vec::new(),
+            committed_by: Vec::new(),
             digests: BTreeMap::new(),
             reigns: BTreeMap::new(),
             replicas: BTreeMap::new(),
@@ -305,7 +308,8 @@ impl Truth {
             }
         }
         let reign = Reign { leader: node, runs, before: before as u64 };
-        let last = self.committed.partition_point(|committed| *committed < term) as u64;
+        // What a later leader has committed before this one heard of its election does not bind it.
+        let last = self.committed_by.partition_point(|by| *by < term) as u64;
         let lacks = last > 0 && reign.term_at(last, term) != self.committed[last as usize - 1];
         self.reigns.insert(term, reign);
         if lacks {
@@ -379,6 +383,11 @@ impl Truth {
         }
         // An older entry is committed by a leader of a later term; only leaders after that one must hold it.
         let committed_in = self.replicas.get(&node).map_or(term, |replica| replica.state.term.max(term));
+        // And so was all before it.
+        for earlier in self.committed_by.iter_mut().rev().take_while(|by| **by > committed_in) {
+            *earlier = committed_in;
+        }
+        self.committed_by.push(committed_in);
         for (later, reign) in self.reigns.range(committed_in.next()..) {
             if reign.term_at(index, *later) != term {
                 let leader = reign.leader;
@@ -533,6 +542,18 @@ mod tests {
         truth.commits(node(1), LogIndex::new(2), &images).unwrap();
         truth.role_changed(node(2), leader(2)).unwrap();
         assert_eq!(law(truth.role_changed(node(3), leader(3))), Law::R4);
+    }
+
+    /// Its votes may reach a leader long after a later one has been elected and has gone on.
+    #[test]
+    fn a_late_leader_need_not_hold_what_a_later_one_has_committed() {
+        let (mut truth, images) = two_hold_two(&[1, 2]);
+        truth.role_changed(node(1), leader(3)).unwrap();
+        let follows = SoftState { role: RoleKind::Follower, term: Term::new(3), leader: Some(node(1)) };
+        truth.role_changed(node(2), follows).unwrap();
+        truth.commits(node(2), LogIndex::new(2), &images).unwrap();
+        truth.role_changed(node(3), leader(2)).unwrap();
+        assert_eq!(law(truth.role_changed(node(3), leader(4))), Law::R4);
     }
 
     #[test]
