@@ -64,9 +64,9 @@
 //! |---|---|---|
 //! | follower | pre-candidate | tick |
 //! | follower | candidate | `TimeoutNow`, tick |
-//! | pre-candidate | follower | `AppendReply`, `Append`, `DoubtReply`, `Doubt`, `PreVoteReply`, `SleepReply`, `Sleep`, `Snapshot`, `VoteReply`, `Vote`, leader_withdrew, tick |
+//! | pre-candidate | follower | `AppendReply`, `Append`, `DoubtReply`, `Doubt`, `PreVoteReply`, `SleepReply`, `Sleep`, `Snapshot`, `VoteReply`, `Vote`, leader_withdrew, storage_health |
 //! | pre-candidate | candidate | `PreVoteReply`, `TimeoutNow` |
-//! | candidate | follower | `AppendReply`, `Append`, `DoubtReply`, `Doubt`, `PreVoteReply`, `SleepReply`, `Sleep`, `Snapshot`, `VoteReply`, `Vote`, leader_withdrew, tick |
+//! | candidate | follower | `AppendReply`, `Append`, `DoubtReply`, `Doubt`, `PreVoteReply`, `SleepReply`, `Sleep`, `Snapshot`, `VoteReply`, `Vote`, leader_withdrew, storage_health |
 //! | candidate | pre-candidate | tick |
 //! | candidate | leader | `VoteReply`, persisted |
 //! | leader | follower | `AppendReply`, `Append`, `DoubtReply`, `PreVoteReply`, `SleepReply`, `Sleep`, `Snapshot`, `VoteReply`, `Vote`, leader_withdrew, persisted, storage_health, tick, transfer_leadership |

@@ -77,15 +77,26 @@ impl Raft {
     }
 
     /// Says how the disk is. A leader whose disk is not good hands leadership over, and steps down when nobody takes it;
-    /// a replica whose disk is not good does not campaign. A write that *failed* is no matter for this: it ends the
-    /// process.
+    /// a replica whose disk is not good does not campaign, and one that already does gives up. A write that *failed* is no
+    /// matter for this: it ends the process.
     pub fn storage_health(&mut self, now: Time, health: StorageHealth) {
+        if self.fault().is_some() {
+            return;
+        }
         self.storage = health;
-        if health != StorageHealth::Good {
-            self.wake_leader();
-            // Refused when it does not lead, when a transfer is under way, or when nobody else answers: tried again
-            // with each heartbeat.
-            let _ = self.transfer_leadership(now, None);
+        if health == StorageHealth::Good {
+            return;
+        }
+        match &self.role {
+            Role::Follower(_) => {}
+            Role::PreCandidate(_) | Role::Candidate(_) => {
+                self.become_follower(now, self.hard_state.term, None)
+            }
+            Role::Leader(_) => {
+                self.wake_leader();
+                // Refused when a transfer is under way or nobody else answers: tried again with each heartbeat.
+                let _ = self.transfer_leadership(now, None);
+            }
         }
     }
 

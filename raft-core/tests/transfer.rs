@@ -291,3 +291,23 @@ fn a_leader_with_a_bad_disk_steps_down_although_a_majority_still_answers() {
     }
     assert_ne!(c.role(1), RoleKind::Leader);
 }
+
+/// It stood for election with a full disk, and led.
+#[test]
+fn whoever_campaigns_when_its_disk_goes_bad_gives_up() {
+    for role in [RoleKind::PreCandidate, RoleKind::Candidate] {
+        let mut c = Cluster::new(3);
+        c.tick_all(ms(0));
+        while c.role(1) != role {
+            let (from, to, message) = c.wire.pop_front().unwrap();
+            c.deliver(from, to, message);
+        }
+        let now = c.now;
+        c.raft(1).storage_health(now, StorageHealth::Full);
+        c.drain(1);
+        c.settle();
+        assert_eq!(c.role(1), RoleKind::Follower);
+        c.run(ms(3_000));
+        assert!(c.leader().is_some_and(|leader| leader != 1));
+    }
+}
