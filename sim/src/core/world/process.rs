@@ -272,6 +272,8 @@ impl World {
             return Ok(());
         }
         node.is_paused = false;
+        // It could do nothing about its disk meanwhile.
+        node.bad_since = now;
         self.recorder.note(now, at, || Record::Resumed);
         for due in std::mem::take(&mut self.nodes[at].held) {
             self.network.queue.push(now, due);
@@ -309,9 +311,12 @@ impl World {
         Ok(())
     }
 
-    fn notice_health(&mut self, at: usize, is_full: bool) -> Checked {
+    pub(crate) fn notice_health(&mut self, at: usize, is_full: bool) -> Checked {
         let (now, node) = (self.now, &mut self.nodes[at]);
         let is_bad = node.disk.stalled_until > now || node.disk.full_until > now;
+        if is_bad && !node.is_health_bad {
+            node.bad_since = now;
+        }
         node.is_health_bad = is_bad;
         let health = match (is_bad, is_full) {
             (false, _) => StorageHealth::Good,
