@@ -134,17 +134,17 @@ impl World {
         let Some(doom) = node.doom.take() else { return Ok(()) };
         self.counts.crashes += 1;
         let waiting = node.disk.writes.len();
-        let (kept, part) = match doom.survival {
+        let (kept, records) = match doom.survival {
             Survival::None => (0, 0),
             Survival::All => (waiting, 0),
             Survival::Prefix => {
                 let mut dice = Dice::new(self.seed, Purpose::Crash, at as u64, self.now);
-                (dice.below(waiting as u64 + 1) as usize, dice.below(3) as u32)
+                (dice.below(waiting as u64 + 1) as usize, dice.below(5) as u32)
             }
         };
         self.marks.hit_if(kept > 0, Mark::WriteSurvived);
-        self.marks.hit_if(kept < waiting && part > 0, Mark::WriteTorn);
-        node.disk.crash(kept, part, &self.arena);
+        self.marks.hit_if(kept < waiting && records > 0, Mark::WriteTorn);
+        node.disk.crash(kept, records, &self.arena);
         self.stop(at);
         let (now, boot) = (self.now, self.nodes[at].boot);
         self.later_at(now + Micros::from(doom.down), Later::Restart { node: at, boot });
