@@ -15,7 +15,7 @@ use crate::core::record::Record;
 use crate::linear::{History, Verdict, register};
 
 /// A history that needs more configurations than this is let pass: the other laws have seen each step of it.
-const MAX_STATES: usize = 4_000;
+const MAX_STATES: usize = 10_000;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
