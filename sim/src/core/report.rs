@@ -107,3 +107,29 @@ pub struct Outcome {
     /// What happened, if that was asked for.
     pub records: Vec<Noted>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Recorder;
+
+    #[test]
+    fn a_drawn_run_is_long_and_has_two_crashes_and_a_cut() {
+        for seed in 0..24 {
+            let setup = Setup::draw(seed);
+            let outcome = crate::core::run(&setup, Recorder::off());
+            assert_eq!(outcome.breach, None, "seed {seed}");
+            assert!(outcome.counts.steps() >= MIN_STEPS, "seed {seed}: {:?}", outcome.counts);
+            let nodes = setup.knobs.nodes as usize;
+            assert!(outcome.counts.are_eventful(nodes), "seed {seed}: {:?}", outcome.counts);
+        }
+    }
+
+    #[test]
+    fn only_a_world_of_one_needs_no_cut() {
+        let counts = Counts { crashes: 2, ..Counts::default() };
+        assert!(counts.are_eventful(1) && !counts.are_eventful(2));
+        assert!(Counts { partitions: 1, ..counts }.are_eventful(2));
+        assert!(!Counts { crashes: 1, partitions: 1, ..counts }.are_eventful(2));
+    }
+}
