@@ -63,8 +63,10 @@ laws! {
     S1 = "nothing panics and no group is fenced",
     /// Only what can be done is asked of the disk, and what is asked of it in order succeeds.
     S2 = "the disk is asked only for what it can do",
-    /// Once all is healed there are a leader and a new commit within ten election timeouts.
-    V1 = "a leader and a commit within ten election timeouts after healing",
+    /// Once all is healed, or all but one link, there are a leader and a new commit within twelve election timeouts.
+    V1 = "a leader and a commit within twelve election timeouts after healing",
+    /// Once all is healed every read has ended that was asked before.
+    V2 = "every read ends",
     /// A leader that hears no quorum leaves office (thesis §6.2).
     V3 = "a leader that hears no quorum leaves office",
     /// No sleeper is left without a leader.
@@ -75,6 +77,10 @@ laws! {
     V6 = "a healed group with nothing to do falls asleep",
     /// A log is not compacted from under a snapshot on its way.
     V7 = "a log is not compacted from under a snapshot on its way",
+    /// A replica with a bad disk does not campaign, and does not lead on while another voter answers.
+    V8 = "who has a bad disk neither campaigns nor leads on",
+    /// While one link stays cut that leaves a quorum whole, there is at most one more leader once there is one.
+    V9 = "a link that stays cut does not make leaders come and go",
     /// A linearizable read is as new as everything that was answered before it was asked, and true.
     X1 = "a linearizable read is new enough and true",
     /// What was done stays done, and what was refused never happens.
@@ -91,7 +97,19 @@ laws! {
 impl Law {
     /// Whether it says that something happens in the end, not that something never does.
     pub fn is_liveness(self) -> bool {
-        matches!(self, Self::O1 | Self::V1 | Self::V3 | Self::V4 | Self::V5 | Self::V6 | Self::V7)
+        matches!(
+            self,
+            Self::O1
+                | Self::V1
+                | Self::V2
+                | Self::V3
+                | Self::V4
+                | Self::V5
+                | Self::V6
+                | Self::V7
+                | Self::V8
+                | Self::V9
+        )
     }
 
     /// The exit code of a process that saw it broken: 1 for a law of safety, 2 for one of liveness.

@@ -25,6 +25,8 @@ pub(crate) enum Purpose {
     Process,
     /// A node's clock.
     Clock,
+    /// The cut that outlives all other faults.
+    LastCut,
 }
 
 /// Draws of one purpose, one name and one moment.

@@ -120,6 +120,8 @@ knobs! {
     peace,
     /// Whether members must agree in peace before anybody asks for anything: 0 or 1.
     quiet,
+    /// Whether a cut outlives all other faults for a while: 0 or 1.
+    lasting,
     /// Bits of the classes of faults that there are; see `Class`.
     classes,
 }
@@ -291,6 +293,7 @@ impl Knobs {
             fault_interval: rng.between(30, 800) * MS,
             peace: rng.between(0, 1_000),
             quiet: u64::from(rng.chance(500)),
+            lasting: u64::from(rng.chance(500)),
             classes,
         }
     }

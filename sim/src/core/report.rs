@@ -45,17 +45,17 @@ impl Setup {
 /// How much happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Packets that reached a process.
+    /// Messages of the group that reached a process; pings of hosts are none.
     pub delivered: u64,
     /// Times that a disk finished something.
     pub writes: u64,
     /// Deadlines at which a core had something to do.
     pub timers: u64,
-    /// Requests of clients.
+    /// Requests of clients that were taken.
     pub requests: u64,
     /// Processes that died.
     pub crashes: u64,
-    /// Cuts of the network.
+    /// Cuts of the network that some link was touched by.
     pub partitions: u64,
     /// Entries committed.
     pub committed: u64,
@@ -69,9 +69,9 @@ impl Counts {
         self.delivered + self.writes + self.timers + self.requests
     }
 
-    /// Whether what every run must have has been there: two crashes and a cut.
-    pub(crate) fn are_eventful(&self) -> bool {
-        self.crashes >= 2 && self.partitions >= 1
+    /// Whether what every run must have has been there: two crashes, and a cut where there is anything to cut.
+    pub(crate) fn are_eventful(&self, nodes: usize) -> bool {
+        self.crashes >= 2 && (self.partitions >= 1 || nodes == 1)
     }
 
     /// Adds those of another run.
@@ -106,4 +106,30 @@ pub struct Outcome {
     pub breach: Option<Breach>,
     /// What happened, if that was asked for.
     pub records: Vec<Noted>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Recorder;
+
+    #[test]
+    fn a_drawn_run_is_long_and_has_two_crashes_and_a_cut() {
+        for seed in 0..24 {
+            let setup = Setup::draw(seed);
+            let outcome = crate::core::run(&setup, Recorder::off());
+            assert_eq!(outcome.breach, None, "seed {seed}");
+            assert!(outcome.counts.steps() >= MIN_STEPS, "seed {seed}: {:?}", outcome.counts);
+            let nodes = setup.knobs.nodes as usize;
+            assert!(outcome.counts.are_eventful(nodes), "seed {seed}: {:?}", outcome.counts);
+        }
+    }
+
+    #[test]
+    fn only_a_world_of_one_needs_no_cut() {
+        let counts = Counts { crashes: 2, ..Counts::default() };
+        assert!(counts.are_eventful(1) && !counts.are_eventful(2));
+        assert!(Counts { partitions: 1, ..counts }.are_eventful(2));
+        assert!(!Counts { crashes: 1, partitions: 1, ..counts }.are_eventful(2));
+    }
 }

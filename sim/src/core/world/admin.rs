@@ -68,7 +68,7 @@ impl World {
     }
 
     /// The links of a cut: a bit for each (from, to).
-    fn links(&self, victim: usize, shape: Shape) -> u64 {
+    pub(crate) fn links(&self, victim: usize, shape: Shape) -> u64 {
         let count = self.nodes.len();
         let mut links = 0;
         for from in 0..count {

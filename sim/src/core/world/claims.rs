@@ -4,8 +4,9 @@
 //! lie. Invariant: nothing is sent unchecked.
 
 use super::arena::Arena;
+use super::disk::Image;
 use super::node::{Node, number_of};
-use super::raft_core::{AppendOutcome, Message, NodeId, ReplicaId, RoleKind};
+use super::raft_core::{AppendOutcome, DoubtReply, Message, NodeId, ReplicaId, RoleKind};
 use super::truth::Truth;
 use crate::core::law::{Checked, ensure};
 
@@ -17,6 +18,14 @@ pub(crate) fn check(node: &Node, to: NodeId, message: &Message, truth: &Truth, a
     let short = term.as_u64() as u32;
     // A snapshot that came in a later term than the disk knows of says as much as if that term were written.
     let is_term_durable = image.hard_state.term >= term || arena.id(image.snapshot).term >= term;
+    // Who asks for a read or answers it promises nothing that a crash could break.
+    let is_for_read = matches!(message, Message::ReadIndex(_) | Message::ReadIndexReply(_));
+    ensure!(
+        is_term_durable || is_for_read,
+        L4,
+        at,
+        "speaks in term {term}, which is not on its disk: {message:?}"
+    );
     match message {
         Message::Vote(m) => {
             ensure!(
@@ -49,12 +58,10 @@ pub(crate) fn check(node: &Node, to: NodeId, message: &Message, truth: &Truth, a
                 at,
                 "speaks as leader of term {term}, which {leader:?} leads"
             );
-            ensure!(is_term_durable, L4, at, "speaks in term {term}, which is not on its disk");
         }
         Message::AppendReply(m) => {
             if let AppendOutcome::Matched { matched } = m.outcome {
                 let matched = matched.as_u64() as u32;
-                ensure!(is_term_durable, L4, at, "speaks in term {term}, which is not on its disk");
                 let tip = truth.term(short).tip;
                 let no = arena.ancestor(tip, matched);
                 ensure!(
@@ -72,7 +79,7 @@ pub(crate) fn check(node: &Node, to: NodeId, message: &Message, truth: &Truth, a
             let is_held = image.log.at(m.last.index.as_u64() as u32).map(|no| arena.id(no)) == Some(m.last)
                 || arena.id(image.log.last()) == m.last;
             ensure!(
-                is_held && is_term_durable,
+                is_held,
                 L4,
                 at,
                 "sleeps at {} and its disk holds {}",
@@ -81,19 +88,31 @@ pub(crate) fn check(node: &Node, to: NodeId, message: &Message, truth: &Truth, a
             );
         }
         Message::DoubtReply(m) if !m.holds => {
-            let extent = image.log.at(m.extent.index.as_u64() as u32).map(|no| arena.id(no));
             ensure!(
-                extent != Some(m.extent) && image.hard_state.term > m.extent.term,
+                image.hard_state.term > m.extent.term,
                 L4,
                 at,
-                "never held {} and its disk is in term {} with {extent:?} there",
+                "will never hold {}, and its disk is in term {}",
                 m.extent,
                 image.hard_state.term
             );
+            let may_hold = may_hold_lost(image, m, arena);
+            ensure!(!may_hold, L4, at, "never held what comes after {} up to {}", m.after, m.extent);
         }
         _ => {}
     }
     Ok(())
+}
+
+/// Whether a disk may hold one of the entries that a nack says were never held. The first of them has a term from that of the
+/// entry before it to that of the last, and none that follows can be held without it. What is compacted may have been it, and
+/// so may what can no longer be read.
+fn may_hold_lost(image: &Image, nack: &DoubtReply, arena: &Arena) -> bool {
+    let after = nack.after.index.as_u64() as u32;
+    let is_gone = after < image.log.base_index();
+    let is_unreadable = image.lost.is_some_and(|lost| after < arena.index(lost));
+    let first = image.log.at(after + 1).map(|no| arena.id(no).term);
+    is_gone || is_unreadable || first.is_some_and(|term| nack.after.term <= term && term <= nack.extent.term)
 }
 
 /// Notes a vote that is being sent: one per term and disk.
@@ -119,7 +138,8 @@ mod tests {
     use super::super::arena::{EntryNo, Kind, ROOT};
     use super::super::node::replica;
     use super::super::raft_core::{
-        AppendReply, HardState, LogId, LogIndex, Membership, SleepReply, Term, TimeoutNow, Vote, VoteReply,
+        AppendReply, HardState, LogId, LogIndex, Membership, PreVote, ReadIndexRequest, SleepReply, Term,
+        TimeoutNow, Vote, VoteReply,
     };
     use super::*;
     use crate::core::law::Law;
@@ -204,6 +224,64 @@ mod tests {
         assert_eq!(scene.says(sleeps()), Some(Law::L4));
         scene.node.disk.image.log.extend_to(scene.tip, &scene.arena);
         assert_eq!(scene.says(sleeps()), None);
+    }
+
+    #[test]
+    fn a_term_is_on_the_disk_before_anything_is_said_in_it_but_for_reads() {
+        let mut scene = scene();
+        let (term, last) = (Term::new(2), LogId::ZERO);
+        let all = || {
+            let prev = LogId::new(term, LogIndex::new(2));
+            [
+                Message::AppendReply(AppendReply {
+                    term,
+                    round: 1,
+                    outcome: AppendOutcome::Conflict { prev, hint: last },
+                }),
+                Message::PreVote(PreVote { term, last, attempt: 1 }),
+                Message::VoteReply(VoteReply { term, granted: false }),
+            ]
+        };
+        for message in all() {
+            assert_eq!(scene.says(message), Some(Law::L4));
+        }
+        assert_eq!(scene.says(Message::ReadIndex(ReadIndexRequest { term, read: 1 })), None);
+        scene.writes(2, None);
+        for message in all() {
+            assert_eq!(scene.says(message), None);
+        }
+    }
+
+    #[test]
+    fn a_nack_is_true_of_all_between_its_ends_and_stays_so() {
+        let mut scene = scene();
+        scene.writes(3, None);
+        let nack = |after: u64| {
+            let id = |index| LogId::new(Term::new(if index == 0 { 0 } else { 2 }), LogIndex::new(index));
+            Message::DoubtReply(DoubtReply {
+                term: Term::new(3),
+                after: id(after),
+                extent: id(3),
+                holds: false,
+            })
+        };
+        assert_eq!(scene.says(nack(1)), None);
+        scene.node.disk.image.log.extend_to(scene.arena.ancestor(scene.tip, 2), &scene.arena);
+        assert_eq!(scene.says(nack(1)), Some(Law::L4), "it holds the first of those that are lost");
+        assert_eq!(scene.says(nack(2)), None);
+        scene.node.disk.image.log.truncate(1);
+        let other = scene.arena.add(scene.arena.ancestor(scene.tip, 1), 3, Kind::Noop, None);
+        scene.node.disk.image.log.push(other);
+        assert_eq!(scene.says(nack(1)), None, "an entry of a later term is another");
+        scene.node.disk.image.log.compact(2);
+        assert_eq!(scene.says(nack(1)), Some(Law::L4), "what is gone may have been one of them");
+        scene.node.disk.image.log.start(ROOT, &scene.arena);
+        scene.node.disk.image.lost = Some(scene.tip);
+        assert_eq!(scene.says(nack(2)), Some(Law::L4), "it cannot read its own end");
+        scene.node.disk.image.lost = Some(scene.arena.ancestor(scene.tip, 2));
+        assert_eq!(scene.says(nack(2)), None, "its own doubt ends before");
+        scene.writes(2, None);
+        assert_eq!(scene.says(nack(2)), Some(Law::L4), "the leader of the extent may still send it");
     }
 
     #[test]

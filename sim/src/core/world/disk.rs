@@ -1,8 +1,14 @@
 //! One simulated disk: what is on it for good, and the ordered stream of writes on their way to it.
 //!
-//! Writes reach the image in order, each at its time; whatever was not reported may be lost in a crash, or kept, or
-//! kept in part, but never out of order, as the real log guarantees per group. Invariant: the image changes only by
-//! writes that are done, and by damage that is done on purpose.
+//! Writes reach the image in order, each at its time. What was not reported may be lost in a crash, kept, or kept up to any of
+//! its records: a write is one record for term and vote, one for a cut, and one for each entry. A real disk may keep any
+//! subset of them instead, in any order. That comes to the same: all records of a group stand in one chain (`raft-wal`,
+//! `docs/formats/segment.md`), each with its number and the checksum of the one before it, so that reading ends at the first
+//! hole, and what lies behind it is never read again. So whatever a disk does with what it owes, a core is opened with a
+//! prefix of the stream that is not shorter than what was reported.
+//!
+//! Not here: several groups on one disk, bytes, and the damage of what was reported but for the end of a log. Invariant: the
+//! image changes only by writes that are done, and by damage that is done on purpose.
 
 use std::collections::VecDeque;
 
@@ -75,6 +81,33 @@ impl Image {
         }
     }
 
+    /// Applies the first records of a write: term and vote, then the cut, then one entry after the other.
+    fn apply_part(&mut self, write: &Write, records: u32, arena: &Arena) {
+        let mut records = 0..records;
+        if let Some(hard_state) = write.hard_state {
+            if records.next().is_none() {
+                return;
+            }
+            self.hard_state = hard_state;
+        }
+        match write.change {
+            Change::Append { cut, last } => {
+                if let Some(cut) = cut {
+                    if records.next().is_none() {
+                        return;
+                    }
+                    self.log.truncate(cut);
+                }
+                let last = arena.ancestor(last, self.log.last_index() + records.len() as u32);
+                if arena.index(last) > self.log.last_index() {
+                    self.log.extend_to(last, arena);
+                }
+            }
+            Change::Restart { base } if records.next().is_some() => self.log.start(base, arena),
+            Change::Restart { .. } | Change::None => {}
+        }
+    }
+
     /// Whether this entry is on the disk, in the log or in the snapshot.
     pub(crate) fn holds(&self, no: EntryNo, arena: &Arena) -> bool {
         self.log.holds(no, arena) || arena.holds(self.snapshot, no)
@@ -97,20 +130,14 @@ impl Disk {
         Some(at)
     }
 
-    /// The process dies: the first `kept` writes on their way reach the disk, and of the next one `part` entries.
-    pub(crate) fn crash(&mut self, kept: usize, part: u32, arena: &Arena) {
+    /// The process dies: the first `kept` writes on their way reach the disk, and of the next one the first `records`.
+    pub(crate) fn crash(&mut self, kept: usize, records: u32, arena: &Arena) {
         let mut writes = std::mem::take(&mut self.writes);
         for write in writes.drain(..kept.min(writes.len())) {
             self.image.apply(&write, arena);
         }
-        if let Some(mut write) = writes.front().copied()
-            && part > 0
-            && let Change::Append { cut, last } = write.change
-        {
-            let from = cut.unwrap_or_else(|| self.image.log.last_index());
-            let last = arena.ancestor(last, from + part);
-            write.change = Change::Append { cut, last };
-            self.image.apply(&write, arena);
+        if let Some(write) = writes.front() {
+            self.image.apply_part(write, records, arena);
         }
         writes.clear();
         self.writes = writes;
@@ -189,6 +216,28 @@ mod tests {
             disk.crash(kept, part, &arena);
             assert_eq!(disk.image.log.last_index(), last, "{kept} writes and {part} entries");
             assert!(disk.writes.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_torn_write_leaves_its_term_then_its_cut_then_its_entries() {
+        let term = |disk: &Disk| disk.image.hard_state.term.as_u64();
+        for (records, in_term, last) in [(0, 1, 4), (1, 2, 4), (2, 2, 2), (3, 2, 3), (4, 2, 4), (9, 2, 4)] {
+            let (mut disk, mut arena) = disk(&[3]);
+            let write = disk.writes[1];
+            disk.crash(2, 0, &arena);
+            let base = arena.ancestor(disk.image.log.last(), 2);
+            let last_new = (0..2).fold(base, |no, _| arena.add(no, 2, Kind::Noop, None));
+            let hard_state = HardState { term: super::super::raft_core::Term::new(2), vote: None };
+            let change = Change::Append { cut: Some(2), last: last_new };
+            disk.writes.push_back(Write { hard_state: Some(hard_state), change, ..write });
+            disk.crash(0, records, &arena);
+            assert_eq!((term(&disk), disk.image.log.last_index()), (in_term, last), "{records} records");
+            assert_eq!(
+                disk.image.log.at(3) == Some(arena.ancestor(last_new, 3)),
+                records > 2,
+                "{records} records"
+            );
         }
     }
 

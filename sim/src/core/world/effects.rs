@@ -287,6 +287,19 @@ impl World {
                     ensure!(false, L8, at, "starts its log anew after {after}, where there is no snapshot");
                     return Ok(());
                 };
+                let log = &self.nodes[at].log;
+                let is_lost = |index: &u32| {
+                    let held = log.at(*index);
+                    held.is_some() && held == self.truth.committed_at(*index)
+                };
+                // What both hold is a prefix, so the first entry behind the snapshot speaks for all.
+                let lost = Some(self.arena.index(base) + 1).filter(is_lost);
+                ensure!(
+                    lost.is_none(),
+                    L2,
+                    at,
+                    "starts its log anew after {after}, and drops {lost:?}, which is committed"
+                );
                 let node = &mut self.nodes[at];
                 self.marks.hit_if(node.log.last() != node.log.base, Mark::SnapshotOverLog);
                 node.log.start(base, &self.arena);
@@ -386,7 +399,7 @@ impl World {
         if let Some(first) = first {
             let index = self.arena.membership_index(node.log.last());
             self.marks.hit_if(index > after, Mark::TruncatedMembership);
-            self.marks.hit_if(node.disk.image.log.holds(first, &self.arena), Mark::TruncatedAcked);
+            self.marks.hit_if(node.disk.image.log.holds(first, &self.arena), Mark::TruncatedDurable);
         }
         node.log.truncate(after);
         Ok(())
@@ -404,7 +417,7 @@ impl World {
             }
             Message::VoteReply(m) => {
                 let is_free = node.disk.image.hard_state.vote.is_none() && m.term == node.state.term;
-                self.marks.hit_if(is_free, Mark::VoteRefusedLog);
+                self.marks.hit_if(is_free, Mark::VoteRefusedFree);
             }
             Message::Vote(m) => {
                 let me = node.me;
@@ -471,7 +484,13 @@ impl World {
         let term = state.term.as_u64() as u32;
         let membership = self.arena.membership(node.log.last());
         match state.role {
+            RoleKind::PreCandidate => {
+                ensure!(!node.is_health_bad, V8, at, "campaigns in term {term} with a bad disk");
+            }
             RoleKind::Candidate => {
+                // Whoever had begun to ask before its disk was bad may go on.
+                let has_begun = before.role == RoleKind::PreCandidate;
+                ensure!(has_begun || !node.is_health_bad, V8, at, "stands in term {term} with a bad disk");
                 ensure!(membership.is_voter(node.me), R10, at, "stands in term {term} and is no voter");
                 ensure!(node.disk.image.lost.is_none(), L10, at, "stands in term {term} with a log in doubt");
             }

@@ -1,13 +1,19 @@
 //! Peace: all faults end, everybody comes back, and progress is demanded.
 //!
-//! A leader and a new commit within ten election timeouts; then, with the administrator's help, all members agree; then
-//! nothing is asked any more, terms stay as they are, and a group whose nodes know each other to live falls asleep.
+//! Before that, in some worlds, all faults end but a single cut, with which a leader must come and stay all the same. A group
+//! with too many logs in doubt gets them back after a while, for it would do nothing for ever, and test nothing.
+//!
+//! A leader and a new commit within twelve election timeouts; then, with the administrator's help, all members agree; then
+//! nothing is asked any more, every read has ended, terms stay as they are, and a group whose nodes know each other to live falls asleep.
 
 use super::World;
-use super::node::{number_of, replica};
+use super::node::{Doom, Node, number_of, replica};
 use super::raft_core::{NodeId, RoleKind};
+use crate::core::action::{Shape, Survival};
+use crate::core::dice::{Dice, Purpose};
 use crate::core::knobs::{MS, Micros};
 use crate::core::law::{Breach, Checked, Law};
+use crate::core::marks::Mark;
 use crate::core::record::Record;
 
 fn missed(law: Law, seen: String) -> Checked {
@@ -17,6 +23,9 @@ fn missed(law: Law, seen: String) -> Checked {
 impl World {
     /// Peace for ever: everything that it promises is demanded.
     pub(crate) fn heal(&mut self) -> Checked {
+        if self.knobs.lasting > 0 {
+            self.live_with_a_cut()?;
+        }
         match self.make_peace()? {
             Some(timeout) => self.expect_rest(5 * timeout),
             None => Ok(()),
@@ -35,9 +44,36 @@ impl World {
         Ok(())
     }
 
-    /// All faults end. Says how long an election timeout is by the slowest clock; nothing when too many logs are in
-    /// doubt for progress to be demanded.
+    /// All faults end, and progress is made. Says how long an election timeout is; nothing when too few disks are sound for
+    /// progress to be demanded.
     fn make_peace(&mut self) -> Result<Option<Micros>, Box<Breach>> {
+        self.end_faults()?;
+        let timeout = self.slowest_timeout();
+        if !self.is_hopeful() {
+            // Whoever cannot make progress does nothing wrong either; then its disks get better.
+            self.run_until(self.now + 20 * timeout)?;
+            self.mend_logs()?;
+        }
+        if !self.is_hopeful() {
+            self.marks.hit(Mark::NothingDemanded);
+            return Ok(None);
+        }
+        self.marks.hit(Mark::ProgressDemanded);
+        let backlog = self.backlog(|_| true);
+        if self.knobs.quiet > 0 {
+            self.expect_agreement(60 * timeout + backlog)?;
+        }
+        self.expect_commit()?;
+        self.expect_agreement(60 * timeout + backlog)?;
+        Ok(Some(timeout))
+    }
+
+    /// An election timeout by the slowest clock.
+    fn slowest_timeout(&self) -> Micros {
+        self.knobs.election_timeout * (1_000 + self.knobs.drift * 2) / 1_000
+    }
+
+    fn end_faults(&mut self) -> Checked {
         self.is_healed = true;
         let now = self.now;
         self.recorder.note(now, usize::MAX, || Record::Healed);
@@ -61,28 +97,120 @@ impl World {
                 self.boot(at)?;
             }
             self.resume(at)?;
+            if self.nodes[at].is_health_bad {
+                self.notice_health(at, false)?;
+            }
         }
-        let drift = 1_000 + self.knobs.drift * 2;
-        let timeout = self.knobs.election_timeout * drift / 1_000;
-        let is_hopeful = self.memberships_in_play().iter().all(|membership| self.tolerates(membership, None));
-        if !is_hopeful {
-            self.run_until(self.now + 20 * timeout)?;
-            return Ok(None);
-        }
-        let backlog = self.backlog();
-        if self.knobs.quiet > 0 {
-            self.expect_agreement(60 * timeout + backlog)?;
-        }
-        self.expect_commit(10 * timeout + backlog)?;
-        self.expect_agreement(60 * timeout + backlog)?;
-        Ok(Some(timeout))
+        Ok(())
     }
 
-    /// How long it takes at most to bring every log to the length of the longest, one message at a time.
-    fn backlog(&self) -> Micros {
-        let longest = self.nodes.iter().map(|node| node.log.last_index()).max().unwrap_or(0);
-        let shortest =
-            self.nodes.iter().map(|node| node.disk.image.log.last_index().min(node.committed)).min();
+    /// What could not be read of logs can be read again, unless something else stands there by now.
+    fn mend_logs(&mut self) -> Checked {
+        for at in 0..self.nodes.len() {
+            let image = &self.nodes[at].disk.image;
+            let Some(lost) = image.lost.filter(|lost| self.arena.holds(*lost, image.log.last())) else {
+                continue;
+            };
+            self.doom(at, Doom { after: 0, survival: Survival::None, down: 0 })?;
+            let image = &mut self.nodes[at].disk.image;
+            image.log.extend_to(lost, &self.arena);
+            image.lost = None;
+            let now = self.now;
+            self.recorder.note(now, at, || Record::Note("all of its log can be read again".into()));
+        }
+        self.run_until(self.now + MS)
+    }
+
+    /// All faults end but one cut, which leaves a quorum whole: a leader comes, commits, and stays. Then the cut lies between
+    /// that leader and one of the voters, and is no reason for another leader.
+    fn live_with_a_cut(&mut self) -> Checked {
+        self.end_faults()?;
+        let Some(links) = self.bearable_cut() else { return Ok(()) };
+        let timeout = self.slowest_timeout();
+        self.cut(links, u32::MAX)?;
+        self.expect_commit()?;
+        self.run_until(self.now + 5 * timeout)?;
+        self.expect_leaders(1)?;
+        self.expect_commit()?;
+        self.marks.hit(Mark::LivedWithCut);
+        self.mend(links);
+        self.expect_commit()?;
+        // All come to hold the same, so that it is not for its log that a voter is refused.
+        self.run_until(self.now + 5 * timeout)?;
+        let Some(links) = self.cut_beside_leader() else { return Ok(()) };
+        self.cut(links, u32::MAX)?;
+        self.expect_leaders(0)?;
+        self.marks.hit(Mark::LedWithCut);
+        Ok(())
+    }
+
+    /// In a good while, at most so many come to lead.
+    fn expect_leaders(&mut self, at_most: usize) -> Checked {
+        let (before, end) = (self.truth.last_term, self.now + 20 * self.slowest_timeout());
+        while self.now < end {
+            self.run_until(self.now + self.knobs.heartbeat_interval)?;
+            // In some worlds nobody asks for anything, and the group may try to sleep.
+            if let Some(leader) = self.leader().filter(|_| self.knobs.quiet == 0) {
+                self.write(leader, 0, 1)?;
+            }
+        }
+        let led = (before + 1..=self.truth.last_term).filter(|term| self.truth.term(*term).leader.is_some());
+        if led.count() <= at_most {
+            return Ok(());
+        }
+        missed(Law::V9, format!("term {before} was led, now {}: {}", self.truth.last_term, self.describe()))
+    }
+
+    /// The links of a cut between a leader and another voter without which it can do.
+    fn cut_beside_leader(&self) -> Option<u64> {
+        let mut dice = Dice::new(self.seed, Purpose::LastCut, 1, 0);
+        let leader = &self.nodes[self.leader()?];
+        let membership = self.arena.membership(leader.log.last());
+        let others: Vec<_> =
+            membership.voters().voters().iter().filter(|voter| **voter != leader.me).collect();
+        if membership.is_joint() || !membership.is_voter(leader.me) || others.is_empty() {
+            return None;
+        }
+        let other = number_of(others[dice.below(others.len() as u64) as usize].node);
+        let shape = if dice.chance(500) { Shape::Pair(other as u8) } else { Shape::OneWay(other as u8) };
+        self.tolerates(membership, Some(other)).then(|| self.links(leader.number, shape))
+    }
+
+    /// The links of a cut that takes away one voter at most, whichever side of it one looks from.
+    fn bearable_cut(&self) -> Option<u64> {
+        let mut dice = Dice::new(self.seed, Purpose::LastCut, 0, 0);
+        let voters = self.arena.membership(self.truth.last_committed()).voters().voters();
+        if voters.len() < 2 {
+            return None;
+        }
+        let first = dice.below(voters.len() as u64) as usize;
+        let second = first + dice.between(1, voters.len() as u64 - 1) as usize;
+        let number = |place: usize| number_of(voters[place % voters.len()].node);
+        let (victim, other) = (number(first), number(second));
+        let shapes = [Shape::Deaf, Shape::Pair(other as u8), Shape::OneWay(other as u8)];
+        let shape = shapes[dice.below(3) as usize];
+        // Whoever comes to lead may go by any of these, and nobody mends them while the cut stays.
+        let memberships = self.memberships_in_play();
+        let spares = |number| memberships.iter().all(|membership| self.tolerates(membership, Some(number)));
+        let is_bearable = spares(victim) && (shape == Shape::Deaf || spares(other));
+        Some(self.links(victim, shape)).filter(|links| is_bearable && *links != 0)
+    }
+
+    /// Whether enough disks are sound for progress: of the membership that is committed, and of those by which one of its voters
+    /// or whoever leads would go. What stands at the ends of other logs may be long over.
+    fn is_hopeful(&self) -> bool {
+        let committed = self.truth.last_committed();
+        let membership = self.arena.membership(committed);
+        let may_lead = |node: &&Node| membership.is_voter(node.me) || node.is_leader();
+        let ends = self.nodes.iter().filter(may_lead).map(|node| node.log.last()).chain([committed]);
+        ends.into_iter().all(|end| self.tolerates(self.arena.membership(end), None))
+    }
+
+    /// How long it takes at most to bring some logs to the length of the longest of them, one message at a time.
+    fn backlog(&self, is_meant: impl Fn(&Node) -> bool) -> Micros {
+        let nodes = || self.nodes.iter().filter(|node| is_meant(node));
+        let longest = nodes().map(|node| node.log.last_index()).max().unwrap_or(0);
+        let shortest = nodes().map(|node| node.disk.image.log.last_index().min(node.committed)).min();
         let knobs = &self.knobs;
         let per_message = (knobs.max_append_bytes.min(knobs.max_inflight_bytes) / knobs.entry_bytes).max(1);
         let trip = 2 * (knobs.latency + knobs.spread) + knobs.disk_latency + knobs.disk_spread;
@@ -90,7 +218,9 @@ impl World {
     }
 
     /// Clients write until one of their entries is committed that nobody had asked for before.
-    fn expect_commit(&mut self, within: Micros) -> Checked {
+    fn expect_commit(&mut self) -> Checked {
+        let membership = self.arena.membership(self.truth.last_committed());
+        let within = 12 * self.slowest_timeout() + self.backlog(|node| membership.is_voter(node.me));
         let (begin, before) = (self.now, self.truth.committed());
         let last_term = self.truth.last_term;
         while self.now < begin + within {
@@ -150,6 +280,7 @@ impl World {
     fn expect_rest(&mut self, within: Micros) -> Checked {
         let terms = |world: &Self| world.nodes.iter().map(|node| node.state.term).max();
         self.run_until(self.now + within / 2)?;
+        self.expect_answers()?;
         let before = terms(self);
         self.run_until(self.now + within)?;
         if terms(self) != before {
@@ -163,6 +294,17 @@ impl World {
             return missed(Law::V6, format!("nobody sleeps: {}", self.describe()));
         }
         Ok(())
+    }
+
+    /// Whoever asked for a read before has heard what became of it.
+    fn expect_answers(&self) -> Checked {
+        let mut up = self.nodes.iter().filter(|node| node.raft.is_some());
+        let waits = up.find_map(|node| Some((node, node.reads.iter().find(|read| read.ready.is_none())?)));
+        let Some((node, read)) = waits else { return Ok(()) };
+        missed(
+            Law::V2,
+            format!("node {} never answers read #{}: {}", node.number + 1, read.request, self.describe()),
+        )
     }
 
     /// Whether all nodes that the leader feeds are such that it may fall asleep.

@@ -158,7 +158,9 @@ impl World {
                 'book: for number in 0..MAX_CHAPTERS {
                     for action in plan::chapter(setup.seed, number, &self.knobs) {
                         self.run_until(action.at)?;
-                        if self.counts.steps() >= setup.min_steps && self.counts.are_eventful() {
+                        if self.counts.steps() >= setup.min_steps
+                            && self.counts.are_eventful(self.nodes.len())
+                        {
                             break 'book;
                         }
                         done.push(action);

@@ -185,7 +185,6 @@ impl World {
         }
         let (now, number) = (self.now, packet.number);
         self.recorder.note(now, to, || Record::Received { number, from });
-        self.counts.delivered += 1;
         let on_their_way = self.network.packets.len();
         ensure!(
             on_their_way < MAX_PACKETS,
@@ -194,6 +193,7 @@ impl World {
             "sends on and on: {on_their_way} packets are on their way"
         );
         if let Body::Raft { .. } = packet.body {
+            self.counts.delivered += 1;
             self.nodes[to].heard[from] = now;
         }
         self.marks.hit_if(packet.boot < self.nodes[from].boot, Mark::OldPacket);
@@ -284,7 +284,7 @@ impl World {
 
     /// Cuts links, and mends them after a while.
     pub(crate) fn cut(&mut self, links: u64, lasts: u32) -> Checked {
-        self.counts.partitions += 1;
+        self.counts.partitions += u64::from(links != 0);
         let now = self.now;
         self.recorder.note(now, usize::MAX, || Record::Cut { links });
         for (from, to) in pairs(links) {
@@ -327,7 +327,11 @@ impl World {
             self.counts.timers += 1;
             raft.tick(local);
             self.drain(node, None)?;
-            return if self.checks { self.check_quorum(node) } else { Ok(()) };
+            if self.checks {
+                self.check_quorum(node)?;
+                self.check_health(node)?;
+            }
+            return Ok(());
         }
         self.set_timer(node);
         Ok(())
@@ -354,6 +358,36 @@ impl World {
             V3,
             at,
             "leads term {} and has heard no quorum of {membership:?} since three election timeouts",
+            node.term()
+        );
+        Ok(())
+    }
+
+    /// A leader whose disk has long been bad is one to whom no other voter answers.
+    fn check_health(&mut self, at: usize) -> Checked {
+        let node = &self.nodes[at];
+        let timeout = self.knobs.election_timeout;
+        if !node.is_leader() || !node.is_health_bad {
+            return Ok(());
+        }
+        let answers = |voter: &ReplicaId| node.answered[number_of(voter.node) & 7] + timeout > self.now;
+        let mut others = self
+            .arena
+            .membership(node.log.last())
+            .voters()
+            .voters()
+            .iter()
+            .filter(|voter| **voter != node.me);
+        let successor = others.find(|voter| answers(voter));
+        if successor.is_none() {
+            self.nodes[at].bad_since = self.now;
+            return Ok(());
+        }
+        ensure!(
+            node.bad_since.max(node.leads_since) + 3 * timeout >= self.now,
+            V8,
+            at,
+            "leads term {} with a disk that is bad since three election timeouts, and {successor:?} answers",
             node.term()
         );
         Ok(())

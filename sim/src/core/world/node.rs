@@ -93,6 +93,8 @@ pub(crate) struct Node {
     pub(crate) was_asleep: bool,
     pub(crate) was_in_doubt: bool,
     pub(crate) is_health_bad: bool,
+    /// Since when, if so, and since when it could have done something about it.
+    pub(crate) bad_since: Micros,
     /// It has told another to campaign.
     pub(crate) has_handed_over: bool,
 }
@@ -149,6 +151,7 @@ impl Node {
             was_asleep: false,
             was_in_doubt: false,
             is_health_bad: false,
+            bad_since: 0,
             has_handed_over: false,
         }
     }

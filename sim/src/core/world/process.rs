@@ -134,17 +134,17 @@ impl World {
         let Some(doom) = node.doom.take() else { return Ok(()) };
         self.counts.crashes += 1;
         let waiting = node.disk.writes.len();
-        let (kept, part) = match doom.survival {
+        let (kept, records) = match doom.survival {
             Survival::None => (0, 0),
             Survival::All => (waiting, 0),
             Survival::Prefix => {
                 let mut dice = Dice::new(self.seed, Purpose::Crash, at as u64, self.now);
-                (dice.below(waiting as u64 + 1) as usize, dice.below(3) as u32)
+                (dice.below(waiting as u64 + 1) as usize, dice.below(5) as u32)
             }
         };
         self.marks.hit_if(kept > 0, Mark::WriteSurvived);
-        self.marks.hit_if(kept < waiting && part > 0, Mark::WriteTorn);
-        node.disk.crash(kept, part, &self.arena);
+        self.marks.hit_if(kept < waiting && records > 0, Mark::WriteTorn);
+        node.disk.crash(kept, records, &self.arena);
         self.stop(at);
         let (now, boot) = (self.now, self.nodes[at].boot);
         self.later_at(now + Micros::from(doom.down), Later::Restart { node: at, boot });
@@ -272,6 +272,8 @@ impl World {
             return Ok(());
         }
         node.is_paused = false;
+        // It could do nothing about its disk meanwhile.
+        node.bad_since = now;
         self.recorder.note(now, at, || Record::Resumed);
         for due in std::mem::take(&mut self.nodes[at].held) {
             self.network.queue.push(now, due);
@@ -309,9 +311,12 @@ impl World {
         Ok(())
     }
 
-    fn notice_health(&mut self, at: usize, is_full: bool) -> Checked {
+    pub(crate) fn notice_health(&mut self, at: usize, is_full: bool) -> Checked {
         let (now, node) = (self.now, &mut self.nodes[at]);
         let is_bad = node.disk.stalled_until > now || node.disk.full_until > now;
+        if is_bad && !node.is_health_bad {
+            node.bad_since = now;
+        }
         node.is_health_bad = is_bad;
         let health = match (is_bad, is_full) {
             (false, _) => StorageHealth::Good,
