@@ -1,6 +1,6 @@
 //! One state of the whole group, as a few numbers.
 //!
-//! The things behind the numbers are kept once, in [`super::world::World`]. Invariant: equal states have equal numbers, since
+//! The things behind the numbers are kept once, by the model (`model/world.rs`). Invariant: equal states have equal numbers, since
 //! whatever has a number has only one.
 
 use super::hash::Hasher128;

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{
+use super::raft_core::{
     AppendOutcome, AppendRequest, Configuration, DiskId, Effect, Learner, LogIndex, Membership,
     MembershipChange, Message, NodeId, Options, Raft, ReplicaId, RoleKind, Term, TermRuns, Time,
 };

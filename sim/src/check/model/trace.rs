@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use raft_core::Message;
+use super::raft_core::Message;
 
 use super::image::{Log, brief};
 use super::input::Input;

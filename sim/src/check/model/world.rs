@@ -4,8 +4,9 @@
 //! outcome is looked up from then on. That rests on what any search with a visited set rests on: replicas with the same
 //! fingerprint do the same. A search that doubts it ([`World::has_twins`]) runs both.
 
-use raft_core::{Message, RoleKind, Term};
+use super::raft_core::{Message, RoleKind, Term};
 
+use super::found::Parts;
 use super::hash::FastMap;
 use super::history::Histories;
 use super::image::Log;
@@ -40,21 +41,6 @@ pub(super) struct Step {
     sent: (u32, u32),
     /// The term it began to lead in; zero when it did not.
     pub(super) led: Term,
-}
-
-/// How many different things the states of a search consist of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parts {
-    /// States of single replicas, with their disks.
-    pub replicas: usize,
-    /// Messages.
-    pub messages: usize,
-    /// Inputs to the core, each at another state of a replica: so often it was run.
-    pub inputs: usize,
-    /// Logs, as spoken of or on a disk.
-    pub logs: usize,
-    /// Histories of leaders and commits.
-    pub histories: usize,
 }
 
 /// The things behind the numbers, and what is known of the steps between them.
