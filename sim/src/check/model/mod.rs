@@ -15,5 +15,5 @@ mod world;
 
 pub(in crate::check) use search::run;
 
-use super::raft_core;
 use super::super::{found, hash, input, law, scope, state};
+use super::raft_core;
