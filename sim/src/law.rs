@@ -94,30 +94,6 @@ laws! {
     X5 = "client histories are linearizable",
 }
 
-impl Law {
-    /// Whether it says that something happens in the end, not that something never does.
-    pub fn is_liveness(self) -> bool {
-        matches!(
-            self,
-            Self::O1
-                | Self::V1
-                | Self::V2
-                | Self::V3
-                | Self::V4
-                | Self::V5
-                | Self::V6
-                | Self::V7
-                | Self::V8
-                | Self::V9
-        )
-    }
-
-    /// The exit code of a process that saw it broken: 1 for a law of safety, 2 for one of liveness.
-    pub fn exit_code(self) -> u8 {
-        if self.is_liveness() { 2 } else { 1 }
-    }
-}
-
 impl fmt::Display for Law {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)

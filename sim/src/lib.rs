@@ -6,6 +6,7 @@
 pub mod check;
 pub mod core;
 pub mod disk;
+mod ending;
 mod host;
 pub mod law;
 pub mod linear;
@@ -19,6 +20,7 @@ pub mod rng;
 mod trace;
 mod world;
 
+pub use ending::{Ending, Failure};
 pub use mutant::{Mutant, UnknownMutant};
 pub use oracle::{Breach, Law};
 pub use report::Summary;

@@ -1,211 +1,97 @@
-//! The command line of the simulator: one seed, or a swarm of them.
-//!
-//! Exit codes: 0 all laws held, 1 a safety law broke, 2 a liveness law broke, or wrong usage.
+//! The command line of the simulator: runs what [`cli`] understood, and ends with the code that [`Ending`] gives it.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::ops::Range;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use sim::core::commands;
-use sim::{LEGEND, MIN_STEPS, RunOptions, Summary, UnknownMutant};
+use clap::Parser as _;
+use sim::core::commands::{self, Form};
+use sim::{Ending, Failure, LEGEND, MIN_STEPS, RunOptions, Summary};
 
-/// Runs the real node over a simulated disk and network, and checks the laws of Raft at every step.
-///
-/// Examples:
-///   sim run --seed 7 --trace
-///   sim swarm --seeds 0..1000
-///   sim swarm --seeds 0..1000 --mutant m06
-#[derive(Parser)]
-#[command(name = "sim", version, verbatim_doc_comment)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
+use crate::cli::{Cli, Command, Tier, World};
 
-#[derive(Subcommand)]
-enum Command {
-    /// Runs one seed and ends with the hash of its history
-    Run {
-        /// What is simulated
-        #[arg(long, value_enum, default_value_t)]
-        tier: Tier,
-        /// What decides everything
-        #[arg(long)]
-        seed: u64,
-        /// Prints a line for each event
-        #[arg(long)]
-        trace: bool,
-        #[command(flatten)]
-        world: World,
-    },
-    /// Runs many seeds, and stops at the first that breaks a law
-    Swarm {
-        /// What is simulated
-        #[arg(long, value_enum, default_value_t)]
-        tier: Tier,
-        /// First and last, the last not included: 0..1000
-        #[arg(long, value_parser = parse_seeds)]
-        seeds: Range<u64>,
-        /// Core tier: goes on after a breach, with a line for each
-        #[arg(long)]
-        all: bool,
-        /// Core tier: fails when a rare path was never reached
-        #[arg(long)]
-        require_marks: bool,
-        #[command(flatten)]
-        world: World,
-    },
-    /// Core tier: shrinks a seed that breaks a law to a short script
-    Shrink {
-        /// The seed
-        #[arg(long)]
-        seed: u64,
-        /// The known bug that it finds, if it is not one of our own: m01
-        #[arg(long, value_parser = parse_mutant)]
-        mutant: Option<u8>,
-        /// Where the script goes
-        #[arg(long)]
-        out: PathBuf,
-        /// How many runs to try at most
-        #[arg(long, default_value_t = 3_000)]
-        max_runs: u64,
-    },
-    /// Core tier: runs a script, and draws it
-    Replay {
-        /// The script
-        script: PathBuf,
-        /// Draws a space-time diagram into this file
-        #[arg(long)]
-        html: Option<PathBuf>,
-        /// Prints a line for each event
-        #[arg(long)]
-        trace: bool,
-    },
-    /// Core tier: which rare paths seeds reach, and how often
-    Marks {
-        /// First and last, the last not included
-        #[arg(long, value_parser = parse_seeds, default_value = "0..500")]
-        seeds: Range<u64>,
-    },
-    /// Core tier: simulated events a second, with and without checkers
-    Bench {
-        /// For how long to measure
-        #[arg(long, default_value_t = 10)]
-        seconds: u64,
-    },
-    /// Looks for known bugs, each in a copy of the core: the simulator must find them all
-    Mutants {
-        /// Only these: m01,m09
-        #[arg(long, value_delimiter = ',', value_parser = parse_mutant)]
-        ids: Vec<u8>,
-        /// How many times to look for each, from another seed on
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-        restarts: u64,
-        /// How many seeds to try [default: 2000; 20000 for bugs of membership changes]
-        #[arg(long)]
-        max_seeds: Option<u64>,
-        /// Only those that were found within 99 seeds, trying at most 500
-        #[arg(long)]
-        quick: bool,
-        /// The table of medians
-        #[arg(long, default_value = "sim/mutants.tsv")]
-        table: PathBuf,
-        /// Writes the table anew
-        #[arg(long)]
-        write: bool,
-    },
-    /// Searches every state of small scopes of the real core, breadth first
-    Check(sim::check::CheckArgs),
-}
-
-/// How much of the product is real.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Tier {
-    /// The core alone, over simulated disks, network and clocks
-    Core,
-    /// The core, the log and the node, over simulated files, connections and clocks
-    #[default]
-    Full,
-}
-
-#[derive(Args)]
-struct World {
-    /// How many hosts
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=7))]
-    nodes: u8,
-    /// Puts a known bug in. Full tier: m03, a vote sent before its fsync; m06, an acknowledgement before its fsync.
-    /// Core tier: any that `sim mutants` lists
-    #[arg(long, value_parser = parse_mutant)]
-    mutant: Option<u8>,
-    /// Prints JSON instead of text
-    #[arg(long)]
-    json: bool,
-}
-
-impl World {
-    fn options(&self, seed: u64) -> Result<RunOptions, UnknownMutant> {
-        let mutant = self.mutant.map(|number| format!("m{number:02}").parse()).transpose()?;
-        Ok(RunOptions { nodes: usize::from(self.nodes), mutant, ..RunOptions::new(seed) })
-    }
-}
+mod cli;
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let ending = obey(Cli::parse().command).unwrap_or_else(|failure| {
+        complain(&failure.to_string());
+        failure.ending
+    });
+    ending.code().into()
+}
+
+fn obey(command: Command) -> Result<Ending, Failure> {
+    Ok(match command {
         Command::Check(args) => check(&args),
         Command::Run { tier: Tier::Core, seed, trace, world } => {
-            commands::run(seed, world.mutant, trace, &mut say).into()
+            world.fits_core()?;
+            commands::run(seed, world.mutant, trace, form(&world), &mut show)
         }
-        Command::Run { seed, trace, world, .. } => match world.options(seed) {
-            Ok(options) => run(&options, trace, &world),
-            Err(unknown) => answer(Err(unknown.to_string())),
-        },
-        Command::Swarm { tier: Tier::Core, seeds, all, require_marks, .. } => {
-            commands::swarm(seeds, all, require_marks, &mut say).into()
+        Command::Run { tier: Tier::Full, seed, trace, world } => run(&options(seed, &world)?, trace, &world),
+        Command::Swarm { tier: Tier::Core, seeds, all, require_marks, world } => {
+            world.fits_core()?;
+            let form = form(&world);
+            let swarm = commands::Swarm {
+                seeds,
+                mutant: world.mutant,
+                goes_on: all,
+                needs_marks: require_marks,
+                form,
+            };
+            commands::swarm(&swarm, &mut judge)
         }
-        Command::Swarm { seeds, world, .. } => match world.options(0) {
-            Ok(options) => swarm(seeds, &options, &world),
-            Err(unknown) => answer(Err(unknown.to_string())),
-        },
+        Command::Swarm { tier: Tier::Full, seeds, all, require_marks, world } => {
+            cli::fits_full(all, require_marks)?;
+            swarm(seeds, &options(0, &world)?, &world)
+        }
         Command::Shrink { seed, mutant, out, max_runs } => {
-            answer(commands::shrink(seed, mutant, &out, max_runs, &mut say))
+            commands::shrink(seed, mutant, &out, max_runs, &mut show)?
         }
         Command::Replay { script, html, trace } => {
-            answer(commands::replay(&script, html.as_deref(), trace, &mut say))
+            commands::replay(&script, html.as_deref(), trace, &mut show)?
         }
-        Command::Marks { seeds } => commands::marks(seeds, &mut say).into(),
-        Command::Bench { seconds } => commands::bench(seconds, &mut say).into(),
-        Command::Mutants { ids, restarts, max_seeds, quick, table, write } => {
+        Command::Marks { seeds } => commands::marks(seeds, &mut judge),
+        Command::Bench { seconds } => commands::bench(seconds, &mut show),
+        Command::Mutants { list: true, .. } => commands::list_mutants(&mut show),
+        Command::Mutants { ids, restarts, max_seeds, quick, table, write, .. } => {
             let hunt = commands::Hunt { ids, restarts, max_seeds, is_quick: quick, table, writes: write };
-            answer(commands::mutants(&hunt, &mut say))
+            commands::mutants(&hunt, &mut judge)?
         }
+    })
+}
+
+fn options(seed: u64, world: &World) -> Result<RunOptions, Failure> {
+    Ok(RunOptions { nodes: usize::from(world.hosts()), mutant: world.lie()?, ..RunOptions::new(seed) })
+}
+
+fn form(world: &World) -> Form {
+    if world.json { Form::Json } else { Form::Text }
+}
+
+fn check(args: &sim::check::CheckArgs) -> Ending {
+    match sim::check::check(args, &mut io::stdout().lock()) {
+        Ok(is_clean) => Ending::of_breach(!is_clean),
+        Err(error) => unheard(&error, Ending::NoAnswer),
     }
 }
 
-fn check(args: &sim::check::CheckArgs) -> ExitCode {
-    // Who no longer reads the answer cannot take it for a good one.
-    let is_clean = sim::check::check(args, &mut std::io::stdout().lock());
-    answer(is_clean.map(|is_clean| u8::from(!is_clean)).map_err(|error| format!("cannot print: {error}")))
-}
-
-fn run(options: &RunOptions, trace: bool, world: &World) -> ExitCode {
+fn run(options: &RunOptions, trace: bool, world: &World) -> Ending {
     if trace {
-        say(LEGEND);
+        show(LEGEND);
     }
     let sink: Option<Box<dyn FnMut(String)>> =
-        if trace { Some(Box::new(|line: String| say(&line))) } else { None };
+        if trace { Some(Box::new(|line: String| show(&line))) } else { None };
     let summary = sim::run(options, sink);
     if world.json {
-        say(&summary.to_json());
+        show(&summary.to_json());
     } else {
-        say(summary.to_string().trim_end());
+        show(summary.to_string().trim_end());
     }
-    summary.breach.map_or(0, |(_, breach)| breach.law.exit_code()).into()
+    Ending::of_breach(summary.breach.is_some())
 }
 
-fn swarm(seeds: Range<u64>, options: &RunOptions, world: &World) -> ExitCode {
+fn swarm(seeds: Range<u64>, options: &RunOptions, world: &World) -> Ending {
     let began = Instant::now();
     let (mut events, mut steps, mut ran, mut fewest) = (0, 0, 0, u64::MAX);
     for seed in seeds.clone() {
@@ -214,19 +100,19 @@ fn swarm(seeds: Range<u64>, options: &RunOptions, world: &World) -> ExitCode {
         events += summary.events;
         steps += summary.steps();
         fewest = fewest.min(summary.steps());
-        if let Some((_, breach)) = &summary.breach {
+        if summary.breach.is_some() {
             report_breach(&summary, world);
-            return breach.law.exit_code().into();
+            return Ending::LawBroke;
         }
     }
     let seconds = began.elapsed().as_secs_f64();
     if world.json {
-        say(&format!(
+        judge(&format!(
             "{{\"seeds\":{ran},\"events\":{events},\"steps\":{steps},\"fewest_steps\":{fewest},\
              \"seconds\":{seconds:.3},\"breach\":null}}"
         ));
     } else {
-        say(&format!(
+        judge(&format!(
             "seeds {}..{}: no law was broken; {events} events in {seconds:.1} s ({:.0}/s), at least {fewest} steps a \
              seed (the floor is {MIN_STEPS})",
             seeds.start,
@@ -234,46 +120,45 @@ fn swarm(seeds: Range<u64>, options: &RunOptions, world: &World) -> ExitCode {
             events as f64 / seconds.max(1e-9),
         ));
     }
-    ExitCode::SUCCESS
+    Ending::Clean
 }
 
 fn report_breach(summary: &Summary, world: &World) {
     if world.json {
-        return say(&summary.to_json());
+        return judge(&summary.to_json());
     }
-    say(summary.to_string().trim_end());
+    judge(summary.to_string().trim_end());
     let mutant = world.mutant.map(|m| format!(" --mutant m{m:02}")).unwrap_or_default();
-    say(&format!("seed {} breaks a law. Replay it:", summary.seed));
-    say(&format!("  sim run --seed {} --nodes {}{mutant} --trace", summary.seed, world.nodes));
+    judge(&format!("seed {} breaks a law. Replay it:", summary.seed));
+    judge(&format!("  sim run --seed {} --nodes {}{mutant} --trace", summary.seed, world.hosts()));
 }
 
-/// An exit code; of a command that could not be carried out, that of wrong usage.
-fn answer(done: Result<u8, String>) -> ExitCode {
-    match done {
-        Ok(code) => code.into(),
-        Err(why) => {
-            eprintln!("sim: {why}");
-            ExitCode::from(2)
-        }
+/// Prints a line that is there to be looked at. Nobody reading is a quiet success.
+fn show(line: &str) {
+    print(line, Ending::Clean);
+}
+
+/// Prints a line that leads to a verdict. Who no longer reads it cannot take it for a good one.
+fn judge(line: &str) {
+    print(line, Ending::NoAnswer);
+}
+
+fn print(line: &str, when_unread: Ending) {
+    if let Err(error) = writeln!(io::stdout(), "{line}") {
+        std::process::exit(unheard(&error, when_unread).code().into());
     }
 }
 
-fn parse_mutant(text: &str) -> Result<u8, String> {
-    let number = text.strip_prefix('m').and_then(|number| number.parse().ok());
-    number.ok_or_else(|| format!("{text:?} is no mutant; write m01"))
-}
-
-/// Prints a line. Nobody reading is a quiet success.
-fn say(line: &str) {
-    if writeln!(std::io::stdout(), "{line}").is_err() {
-        std::process::exit(0);
+/// The ending of a command whose output goes nowhere. A reader who left knows; else it is said.
+fn unheard(error: &io::Error, when_unread: Ending) -> Ending {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return when_unread;
     }
+    complain(&format!("cannot print: {error}; send the output where there is room for it"));
+    Ending::NoAnswer
 }
 
-fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
-    let wanted = || format!("{text:?} is no range of seeds; write FIRST..LAST, as in 0..1000");
-    let (first, last) = text.split_once("..").ok_or_else(wanted)?;
-    let (first, last): (u64, u64) =
-        (first.parse().map_err(|_| wanted())?, last.parse().map_err(|_| wanted())?);
-    if first < last { Ok(first..last) } else { Err(wanted()) }
+fn complain(why: &str) {
+    // Without a standard error there is nobody to tell.
+    let _ = writeln!(io::stderr(), "sim: {why}");
 }

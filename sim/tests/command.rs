@@ -37,9 +37,61 @@ fn the_same_seed_has_the_same_history() {
 
 #[test]
 fn wrong_words_are_wrong_usage() {
-    for wrong in
-        [&["swarm", "--seeds", "9..3"][..], &["swarm", "--seeds", "0..9", "--mutant", "m99"], &["run"]]
-    {
-        assert_eq!(sim(wrong).0, Some(2), "{wrong:?}");
+    for (wrong, why) in [
+        (&["swarm", "--seeds", "9..3"][..], "write 3..9"),
+        (&["swarm", "--seeds", "0..9", "--mutant", "m99"], "there is no mutant m99"),
+        (&["swarm", "--seeds", "0..9", "--mutant", "m13"], "the full tier has only m03 and m06"),
+        (&["swarm", "--seeds", "0..9", "--require-marks"], "add --tier core"),
+        (&["swarm", "--seeds", "0..9", "--all"], "add --tier core"),
+        (&["run", "--seed", "1", "--trace", "--json"], "cannot be used with"),
+        (&["run"], "--seed"),
+    ] {
+        let run = Command::new(env!("CARGO_BIN_EXE_sim")).args(wrong).output().expect("the binary runs");
+        let error = String::from_utf8_lossy(&run.stderr);
+        assert_eq!(run.status.code(), Some(2), "{wrong:?}");
+        assert!(error.contains(why), "{wrong:?}: {error}");
+    }
+}
+
+#[test]
+fn help_says_what_the_exit_codes_mean() {
+    let (code, out) = sim(&["--help"]);
+    assert_eq!(code, Some(0));
+    assert!(
+        out.contains("Exit codes:") && out.contains("  3  no law was broken where one should have been"),
+        "{out}"
+    );
+}
+
+#[test]
+fn a_search_breaks_a_law_when_the_core_has_a_bug() {
+    let (code, out) = sim(&["check", "--scope", "conflict", "--mutant", "m01"]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("a leader's commit rests on an entry of its own term"), "{out}");
+}
+
+/// What a command comes to whose output nobody reads.
+fn left_alone(arguments: &[&str]) -> (Option<i32>, String) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let run = Command::new(env!("CARGO_BIN_EXE_sim")).args(arguments).stdout(writer).output().unwrap();
+    (run.status.code(), String::from_utf8_lossy(&run.stderr).into_owned())
+}
+
+#[test]
+fn a_reader_who_leaves_is_no_error_but_gets_no_verdict_either() {
+    assert_eq!(left_alone(&["run", "--seed", "1", "--trace"]), (Some(0), String::new()));
+    assert_eq!(left_alone(&["swarm", "--seeds", "0..2"]), (Some(4), String::new()));
+    assert_eq!(left_alone(&["check", "--scope", "election"]), (Some(4), String::new()));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn output_that_does_not_fit_is_an_error() {
+    for words in [&["run", "--seed", "1"][..], &["check", "--scope", "loss"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let run = Command::new(env!("CARGO_BIN_EXE_sim")).args(words).stdout(full).output().unwrap();
+        assert_eq!(run.status.code(), Some(4), "{words:?}");
+        assert!(String::from_utf8_lossy(&run.stderr).contains("cannot print"), "{words:?}");
     }
 }

@@ -32,8 +32,10 @@ pub trait Group {
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Library {
-    /// This repository's.
+    /// This repository's, over a host that keeps payloads as plain bytes in a ring.
     RaftCore,
+    /// The same, over a host that keeps them in the same type of log as the hosts of the others.
+    RaftCoreSameLog,
     /// The crate `raft`.
     RaftRs,
     /// The crate `openraft`.
@@ -42,12 +44,19 @@ pub enum Library {
 
 impl Library {
     /// All of them, ours first.
-    pub const ALL: [Library; 3] = [Library::RaftCore, Library::RaftRs, Library::OpenRaft];
+    pub const ALL: [Library; 4] =
+        [Library::RaftCore, Library::RaftCoreSameLog, Library::RaftRs, Library::OpenRaft];
+
+    /// Whether it is this repository's.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Library::RaftCore | Library::RaftCoreSameLog)
+    }
 
     /// Its name and version.
     pub fn name(self) -> &'static str {
         match self {
             Library::RaftCore => "raft-core",
+            Library::RaftCoreSameLog => "raft-core, logs as the others'",
             Library::RaftRs => "raft-rs 0.7.0",
             Library::OpenRaft => "openraft 0.9.25",
         }
@@ -56,7 +65,8 @@ impl Library {
     /// A group with a leader, ready for proposals.
     pub fn open(self) -> Box<dyn Group> {
         match self {
-            Library::RaftCore => Box::new(ours::Cluster::new()),
+            Library::RaftCore => Box::new(ours::Cluster::<store::Ring>::new()),
+            Library::RaftCoreSameLog => Box::new(ours::Cluster::<store::Log<store::Held>>::new()),
             Library::RaftRs => Box::new(raft_rs::Cluster::new()),
             Library::OpenRaft => Box::new(open::Cluster::new()),
         }

@@ -1,7 +1,7 @@
 //! Three nodes of raft-core, on one thread.
 //!
 //! The host is the least that the contract asks for: payloads go from the leader's log to the follower's, which copies
-//! them; each follower is sent one append a round, as if its connection had room for one. News of the commit index goes
+//! them, whichever kind of log it is; each follower is sent one append a round, as if its connection had room for one. News of the commit index goes
 //! with the next append.
 
 use std::sync::Arc;
@@ -12,20 +12,20 @@ use raft_core::{
 };
 
 use crate::Group;
-use crate::store::Ring;
+use crate::store::Payloads;
 use crate::work::{Client, Machine, assert_same};
 
-struct Node {
+struct Node<L> {
     raft: Raft,
-    log: Ring,
+    log: L,
     machine: Machine,
     applied: u64,
 }
 
-/// The group. Node 1 leads.
-pub struct Cluster {
-    leader: Node,
-    followers: [Node; 2],
+/// The group, with logs of this kind. Node 1 leads.
+pub struct Cluster<L> {
+    leader: Node<L>,
+    followers: [Node<L>; 2],
     client: Client,
     outbox: Vec<(NodeId, Message)>,
 }
@@ -44,20 +44,15 @@ pub(crate) fn node(id: u64, voters: Configuration, options: &Arc<Options>) -> Ra
     Raft::new(replica(id), voters, options.clone(), Restored::default(), id, Time::ZERO)
 }
 
-impl Node {
+impl<L: Payloads> Node<L> {
     fn new(id: u64, options: &Arc<Options>) -> Self {
-        Self {
-            raft: node(id, voters(), options),
-            log: Ring::default(),
-            machine: Machine::default(),
-            applied: 0,
-        }
+        Self { raft: node(id, voters(), options), log: L::default(), machine: Machine::default(), applied: 0 }
     }
 
     /// Does what the core decided. The payloads of entries that are new here are in `source`, by index.
     fn drain(
         &mut self,
-        source: Option<&Ring>,
+        source: Option<&L>,
         mut send: impl FnMut(NodeId, Message),
         mut completed: impl FnMut(u64),
     ) {
@@ -92,7 +87,7 @@ impl Node {
     }
 
     /// Stores entries of this shape, but for those that are stored: a leader stored its client's when it proposed.
-    fn append(&mut self, shape: &TermRuns, source: Option<&Ring>) {
+    fn append(&mut self, shape: &TermRuns, source: Option<&L>) {
         let (next, end) = (self.log.next(), shape.last_index().as_u64() + 1);
         match source {
             Some(source) => {
@@ -110,7 +105,7 @@ impl Node {
     }
 
     /// What may go of a range: as many entries as fit, once their terms are found to be those of the range.
-    fn read(log: &Ring, shape: &TermRuns, room: u64) -> Option<(LogIndex, u64)> {
+    fn read(log: &L, shape: &TermRuns, room: u64) -> Option<(LogIndex, u64)> {
         let mut bytes = 0;
         let mut last = None;
         let first = shape.before().index.as_u64() + 1;
@@ -128,13 +123,13 @@ impl Node {
     }
 }
 
-impl Default for Cluster {
+impl<L: Payloads> Default for Cluster<L> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Cluster {
+impl<L: Payloads> Cluster<L> {
     /// Three nodes, the first of which leads.
     pub fn new() -> Self {
         let options = Arc::new(Options::default());
@@ -186,7 +181,7 @@ impl Cluster {
     }
 }
 
-impl Group for Cluster {
+impl<L: Payloads> Group for Cluster<L> {
     fn run(&mut self, depth: usize, entries: u64) {
         let end = self.client.proposed() + entries;
         while self.client.proposed() < end || self.client.outstanding() > 0 {

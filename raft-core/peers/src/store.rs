@@ -1,8 +1,9 @@
 //! Logs in memory that keep their own copy of every payload, and only the newest entries.
 //!
 //! A library that wants entries as values of its own type gets a [`Log`]: payloads are slices of shared blocks, the
-//! cheapest form in which they can be handed out again without a copy. raft-core never sees a payload, so its host
-//! keeps them as plain bytes in a [`Ring`]. Both copy each payload once and drop the oldest entry for each new one.
+//! cheapest form in which they can be handed out again without a copy. raft-core never sees a payload, so its host may
+//! keep them as plain bytes in a [`Ring`]; it is measured with that and with a [`Log`]. Both copy each payload once and
+//! drop the oldest entry for each new one.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -109,29 +110,68 @@ impl Default for Ring {
     }
 }
 
-impl Ring {
-    /// Appends an entry in place of the oldest one: a copy of `payload`, which has at most [`PAYLOAD`] bytes.
-    pub fn push(&mut self, term: u64, payload: &[u8]) {
+/// What a host of raft-core needs of its log. Indexes begin at 1.
+pub trait Payloads: Default {
+    /// Appends an entry: a copy of `payload`. Drops the oldest when the log is full.
+    fn push(&mut self, term: u64, payload: &[u8]);
+
+    /// Drops the entries from `index` on, inclusive.
+    fn truncate_from(&mut self, index: u64);
+
+    /// The index of the entry pushed next.
+    fn next(&self) -> u64;
+
+    /// The term and the payload of the entry at `index`, which must be among the newest [`KEPT`].
+    fn get(&self, index: u64) -> (u64, &[u8]);
+}
+
+impl Payloads for Ring {
+    /// `payload` has at most [`PAYLOAD`] bytes.
+    fn push(&mut self, term: u64, payload: &[u8]) {
         let at = self.next as usize % KEPT;
         self.bytes[at][..payload.len()].copy_from_slice(payload);
         self.places[at] = Place { term, length: payload.len() as u32 };
         self.next += 1;
     }
 
-    /// Drops the entries from `index` on, inclusive.
-    pub fn truncate_from(&mut self, index: u64) {
+    fn truncate_from(&mut self, index: u64) {
         self.next = self.next.min(index);
     }
 
-    /// The index of the entry pushed next.
-    pub fn next(&self) -> u64 {
+    fn next(&self) -> u64 {
         self.next
     }
 
-    /// The term and the payload of the entry at `index`, which must be among the newest [`KEPT`].
-    pub fn get(&self, index: u64) -> (u64, &[u8]) {
+    fn get(&self, index: u64) -> (u64, &[u8]) {
         let at = index as usize % KEPT;
         let Place { term, length } = self.places[at];
         (term, &self.bytes[at][..length as usize])
+    }
+}
+
+/// An entry of raft-core in a [`Log`]: the least that the others' entries hold, too.
+#[derive(Debug)]
+pub struct Held {
+    term: u64,
+    payload: Bytes,
+}
+
+impl Payloads for Log<Held> {
+    fn push(&mut self, term: u64, payload: &[u8]) {
+        let payload = self.keep(payload);
+        Log::push(self, Held { term, payload });
+    }
+
+    fn truncate_from(&mut self, index: u64) {
+        Log::truncate_from(self, index);
+    }
+
+    fn next(&self) -> u64 {
+        Log::next(self)
+    }
+
+    fn get(&self, index: u64) -> (u64, &[u8]) {
+        let held = Log::get(self, index).expect("an entry that is kept");
+        (held.term, &held.payload)
     }
 }

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use clap::Args;
 
+use super::found::{End, Found};
 use super::scope::{Bounds, Budget, Scope};
-use super::search::{End, Found, search};
+use super::{search, search_mutant};
 
 /// What may be asked of `sim check`. Without a scope, all of them are searched with their own bounds.
 #[derive(Args, Clone, Debug, Default)]
@@ -59,6 +60,9 @@ pub struct CheckArgs {
     /// Whether leaders send entries one by one
     #[arg(long, value_name = "BOOL", requires = "scope")]
     singly: Option<bool>,
+    /// Puts a known bug into the core: any that `sim mutants` lists
+    #[arg(long, value_name = "M01", value_parser = crate::core::mutant_named)]
+    mutant: Option<u8>,
     /// Keeps answers in flight that can change nothing any more
     #[arg(long)]
     keep_stale: bool,
@@ -134,7 +138,10 @@ pub fn check(args: &CheckArgs, out: &mut impl Write) -> io::Result<bool> {
     }
     let (mut states, mut seconds, mut holds) = (0, 0.0, true);
     for scope in args.scopes() {
-        let found = search(&scope);
+        let found = match args.mutant {
+            None => search(&scope),
+            mutant => search_mutant(mutant, &scope),
+        };
         states += found.states;
         seconds += found.time.as_secs_f64();
         if args.json {

@@ -28,7 +28,27 @@ pub(super) enum Input {
     Unreachable { peer: u8 },
 }
 
+/// Connections of a replica that an input may end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// None.
+    None,
+    /// That with this replica.
+    With(u8),
+    /// All of them, as its process dies.
+    All,
+}
+
 impl Input {
+    /// Which connections of the replica may end with it, with all that is on them.
+    pub(super) fn ends(self) -> Ends {
+        match self {
+            Input::Crash { .. } | Input::Damage { .. } => Ends::All,
+            Input::Unreachable { peer } => Ends::With(peer),
+            _ => Ends::None,
+        }
+    }
+
     pub(super) fn code(self) -> u32 {
         let (tag, data) = match self {
             Input::Deliver { message, is_late } => (0, message << 1 | u32::from(is_late)),

@@ -1,8 +1,10 @@
 //! Scopes: how much may happen in a search, and from where it begins.
 //!
 //! A scope bounds what would otherwise never end: time-outs, crashes, proposals and so on. Within these bounds a search
-//! leaves nothing out. Named scopes look at one part of the protocol each, with the bounds that make it interesting and
-//! still finite.
+//! leaves nothing out, with one exception where messages keep their order: a connection that ends keeps all that is on it,
+//! or loses all of it at once. That a part of it still arrives takes a message lost by itself.
+//!
+//! Named scopes look at one part of the protocol each, with the bounds that make it interesting and still finite.
 
 use std::fmt;
 

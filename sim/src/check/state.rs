@@ -1,6 +1,6 @@
 //! One state of the whole group, as a few numbers.
 //!
-//! The things behind the numbers are kept once, in [`super::world::World`]. Invariant: equal states have equal numbers, since
+//! The things behind the numbers are kept once, by the model (`model/world.rs`). Invariant: equal states have equal numbers, since
 //! whatever has a number has only one.
 
 use super::hash::Hasher128;
@@ -62,6 +62,15 @@ impl State {
     }
 }
 
+/// What becomes of the messages on connections that an input may end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Connections {
+    /// They stay in flight: last words arrive, and what was said to a process that died reaches its next life.
+    Kept,
+    /// The connections are reset, and all messages on them are lost, both ways.
+    Reset,
+}
+
 /// One thing that may happen in a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Action {
@@ -71,6 +80,15 @@ pub(super) struct Action {
     pub(super) budget: Option<Budget>,
     /// Where the message that it is about stands among those in flight; zero when it is about none.
     pub(super) place: usize,
+    /// What becomes of the connections that the input may end.
+    pub(super) connections: Connections,
+}
+
+impl Action {
+    /// One that is about no message and leaves connections as they are.
+    pub(super) fn new(at: usize, input: Input, budget: Option<Budget>) -> Self {
+        Self { at, input, budget, place: 0, connections: Connections::Kept }
+    }
 }
 
 #[cfg(test)]

@@ -1,29 +1,40 @@
 //! What the command line does with the core tier, but for the words of the command line itself.
 //!
-//! Everything is printed through `say`; what comes back is the exit code: 0 clean, 1 a safety law broke, 2 a liveness
-//! law broke, or a mark was never reached.
+//! Everything is printed through `say`; what comes back says how the command ended, or why it was not carried out.
 
+use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{Counts, Effort, Mark, Marks, Outcome, Recorder, ScriptFile, Setup, Shrinker, Table};
+use crate::ending::{Ending, Failure};
+use crate::report::json_string;
 
 /// Where lines go.
 pub type Say<'a> = &'a mut dyn FnMut(&str);
 
-/// The code for a run: see the module's documentation.
-pub fn code(outcome: &Outcome) -> u8 {
-    outcome.breach.as_ref().map_or(0, |breach| breach.law.exit_code())
+/// In which form results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Text,
+    /// One JSON object a line, for programs.
+    Json,
+}
+
+/// The ending of a run.
+fn ending(outcome: &Outcome) -> Ending {
+    Ending::of_breach(outcome.breach.is_some())
 }
 
 /// Runs one seed, perhaps with a known bug.
-pub fn run(seed: u64, mutant: Option<u8>, is_traced: bool, say: Say<'_>) -> u8 {
+pub fn run(seed: u64, mutant: Option<u8>, is_traced: bool, form: Form, say: Say<'_>) -> Ending {
     let recorder = if is_traced { Recorder::on() } else { Recorder::off() };
     let outcome = ScriptFile { setup: Setup::draw(seed), mutant }.run(recorder);
     trace(&outcome, say);
-    summarize(seed, &outcome, say);
-    code(&outcome)
+    show(form, seed, &outcome, say);
+    ending(&outcome)
 }
 
 fn trace(outcome: &Outcome, say: Say<'_>) {
@@ -32,15 +43,24 @@ fn trace(outcome: &Outcome, say: Say<'_>) {
     }
 }
 
-/// Shrinks a seed that breaks a law, and writes the script. An exit code of 2 says that it breaks none.
+/// Shrinks a seed that breaks a law, and writes the script.
 ///
 /// # Errors
-/// When the file cannot be written.
-pub fn shrink(seed: u64, mutant: Option<u8>, out: &Path, max_runs: u64, say: Say<'_>) -> Result<u8, String> {
+/// When the file cannot be written. That is tried before anything is run.
+pub fn shrink(
+    seed: u64,
+    mutant: Option<u8>,
+    out: &Path,
+    max_runs: u64,
+    say: Say<'_>,
+) -> Result<Ending, Failure> {
+    check_writable(out)?;
     be_quiet();
     let Some(shrinker) = Shrinker::new(&Setup::draw(seed), mutant, max_runs) else {
-        say(&format!("seed {seed} breaks no law"));
-        return Ok(2);
+        let words = words_of(mutant);
+        say(&format!("seed {seed}{words} breaks no law, so there is nothing to shrink. Find one that does:"));
+        say(&format!("  sim swarm --tier core --seeds 0..2000{words}"));
+        return Ok(Ending::NotReached);
     };
     let (file, outcome) = shrinker.shrink();
     write(out, &file.write(Some(&outcome)))?;
@@ -52,17 +72,24 @@ pub fn shrink(seed: u64, mutant: Option<u8>, out: &Path, max_runs: u64, say: Say
         out.display()
     ));
     say(&format!("  sim replay {} --html out.html", out.display()));
-    Ok(0)
+    Ok(Ending::Clean)
+}
+
+/// The words that switch a mutant on, with a space before them.
+fn words_of(mutant: Option<u8>) -> String {
+    mutant.map_or(String::new(), |number| format!(" --mutant m{number:02}"))
 }
 
 /// Runs a script, and draws it if asked to.
 ///
 /// # Errors
 /// When the script cannot be read, or the page cannot be written.
-pub fn replay(script: &Path, html: Option<&Path>, is_traced: bool, say: Say<'_>) -> Result<u8, String> {
-    let text = std::fs::read_to_string(script)
-        .map_err(|error| format!("cannot read {}: {error}", script.display()))?;
-    let file = ScriptFile::read(&text).map_err(|error| format!("{}: {error}", script.display()))?;
+pub fn replay(script: &Path, html: Option<&Path>, is_traced: bool, say: Say<'_>) -> Result<Ending, Failure> {
+    let text = std::fs::read_to_string(script).map_err(|error| {
+        Failure::cannot_read(script, &error, "name a script that `sim shrink --out` wrote")
+    })?;
+    let file =
+        ScriptFile::read(&text).map_err(|error| Failure::usage(format!("{}: {error}", script.display())))?;
     let is_kept = html.is_some() || is_traced;
     let outcome = file.run(if is_kept { Recorder::on() } else { Recorder::off() });
     if is_traced {
@@ -74,7 +101,7 @@ pub fn replay(script: &Path, html: Option<&Path>, is_traced: bool, say: Say<'_>)
         write(html, &super::page(&name, file.setup.knobs.nodes as usize, &outcome))?;
         say(&format!("drawn in {}", html.display()));
     }
-    Ok(code(&outcome))
+    Ok(ending(&outcome))
 }
 
 /// A panic of a core is a breach like others, and is told as one: not by each of a thousand runs on its own.
@@ -82,12 +109,24 @@ fn be_quiet() {
     std::panic::set_hook(Box::new(|_| {}));
 }
 
-fn write(path: &Path, text: &str) -> Result<(), String> {
-    std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|error| Failure::cannot_write(path, &error))
+}
+
+/// Says before long work that its result could not be written. Leaves files as they are.
+fn check_writable(path: &Path) -> Result<(), Failure> {
+    let is_new = !path.exists();
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    opened.map_err(|error| Failure::cannot_write(path, &error))?;
+    if is_new {
+        // What is not removed is an empty file, which is harmless.
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(())
 }
 
 /// Measures the speed of the tier.
-pub fn bench(seconds: u64, say: Say<'_>) -> u8 {
+pub fn bench(seconds: u64, say: Say<'_>) -> Ending {
     let measured = super::measure(Duration::from_secs(seconds));
     let (with, without) = (measured.checked_rate(), measured.unchecked_rate());
     say(&format!(
@@ -97,7 +136,14 @@ pub fn bench(seconds: u64, say: Say<'_>) -> u8 {
     say(&format!("checkers on:  {with:>10.0} events/s"));
     say(&format!("checkers off: {without:>10.0} events/s"));
     say(&format!("on / off:     {:>10.2}", with / without));
-    0
+    Ending::Clean
+}
+
+fn show(form: Form, seed: u64, outcome: &Outcome, say: Say<'_>) {
+    match form {
+        Form::Text => summarize(seed, outcome, say),
+        Form::Json => say(&json(seed, outcome)),
+    }
 }
 
 fn summarize(seed: u64, outcome: &Outcome, say: Say<'_>) {
@@ -118,44 +164,139 @@ fn summarize(seed: u64, outcome: &Outcome, say: Say<'_>) {
     say(&format!("history {:016x}", outcome.hash));
 }
 
-/// Runs many seeds. Stops at the first breach, unless it is to go on, and then prints a line for each.
-pub fn swarm(seeds: Range<u64>, goes_on: bool, needs_marks: bool, say: Say<'_>) -> u8 {
-    let began = Instant::now();
-    let (mut counts, mut marks, mut worst, mut ran) = (Counts::default(), Marks::default(), 0, 0_u64);
-    let mut fewest = u64::MAX;
-    for seed in seeds.clone() {
-        let outcome = super::run(&Setup::draw(seed), Recorder::off());
-        ran += 1;
-        counts.add(&outcome.counts);
-        marks.add(&outcome.marks);
-        if let Some(breach) = &outcome.breach {
-            worst = worst.max(code(&outcome));
-            if !goes_on {
-                summarize(seed, &outcome, say);
-                say("Replay it:");
-                say(&format!("  sim run --tier core --seed {seed} --trace"));
-                return code(&outcome);
-            }
-            say(&format!("seed {seed}: {breach}"));
+/// A run as one JSON object, with the names that the full tier has for the same things.
+fn json(seed: u64, outcome: &Outcome) -> String {
+    let Counts { delivered, writes, timers, requests, crashes, partitions, committed, terms } =
+        outcome.counts;
+    let breach = outcome.breach.as_ref().map_or("null".to_string(), |breach| {
+        format!(
+            "{{\"law\":\"{}\",\"at_us\":{},\"seen\":{}}}",
+            breach.law,
+            outcome.ended_at,
+            json_string(&breach.to_string())
+        )
+    });
+    format!(
+        "{{\"seed\":{seed},\"steps\":{},\"delivered\":{delivered},\"writes\":{writes},\"timers\":{timers},\
+         \"requests\":{requests},\"crashes\":{crashes},\"partitions\":{partitions},\"committed\":{committed},\
+         \"terms\":{terms},\"hash\":\"{:016x}\",\"breach\":{breach}}}",
+        outcome.counts.steps(),
+        outcome.hash,
+    )
+}
+
+/// Which seeds to run, and how.
+#[derive(Clone, Debug)]
+pub struct Swarm {
+    /// First and last, the last not included.
+    pub seeds: Range<u64>,
+    /// The known bug that is switched on.
+    pub mutant: Option<u8>,
+    /// Goes on after a breach, with a line for each.
+    pub goes_on: bool,
+    /// Fails when a mark was never reached.
+    pub needs_marks: bool,
+    /// How to print.
+    pub form: Form,
+}
+
+/// What a swarm has seen so far.
+#[derive(Default)]
+struct Seen {
+    seeds: u64,
+    breaches: u64,
+    counts: Counts,
+    marks: Marks,
+    /// The steps of the shortest run that broke no law.
+    fewest: Option<u64>,
+}
+
+impl Seen {
+    fn add(&mut self, outcome: &Outcome) {
+        self.seeds += 1;
+        self.counts.add(&outcome.counts);
+        self.marks.add(&outcome.marks);
+        if outcome.breach.is_some() {
+            self.breaches += 1;
         } else {
-            fewest = fewest.min(outcome.counts.steps());
+            let steps = outcome.counts.steps();
+            self.fewest = Some(self.fewest.map_or(steps, |fewest| fewest.min(steps)));
+        }
+    }
+}
+
+/// Runs many seeds. Stops at the first breach, unless it is to go on.
+pub fn swarm(swarm: &Swarm, say: Say<'_>) -> Ending {
+    let began = Instant::now();
+    if swarm.mutant.is_some() {
+        be_quiet();
+    }
+    let mut seen = Seen::default();
+    for seed in swarm.seeds.clone() {
+        let outcome = ScriptFile { setup: Setup::draw(seed), mutant: swarm.mutant }.run(Recorder::off());
+        seen.add(&outcome);
+        let Some(breach) = &outcome.breach else { continue };
+        if !swarm.goes_on {
+            show(swarm.form, seed, &outcome, say);
+            if swarm.form == Form::Text {
+                say("Replay it:");
+                say(&format!("  sim run --tier core --seed {seed}{} --trace", words_of(swarm.mutant)));
+            }
+            return Ending::LawBroke;
+        }
+        match swarm.form {
+            Form::Text => say(&format!("seed {seed}: {breach}")),
+            Form::Json => say(&json(seed, &outcome)),
         }
     }
     let seconds = began.elapsed().as_secs_f64();
-    say(&format!(
-        "seeds {}..{}: {} in {ran}; {} steps in {seconds:.1} s ({:.0}/s), at least {fewest} a seed",
-        seeds.start,
-        seeds.end,
-        if worst == 0 { "no law was broken" } else { "laws were broken" },
-        counts.steps(),
-        counts.steps() as f64 / seconds.max(1e-9),
-    ));
-    list_marks(&marks, say);
-    if worst == 0 && needs_marks && !marks.missing().is_empty() {
-        say("marks were never reached");
-        return 2;
+    match swarm.form {
+        Form::Text => sum_up(swarm, &seen, seconds, say),
+        Form::Json => say(&sum_json(&seen, seconds)),
     }
-    worst
+    if seen.breaches == 0 && swarm.needs_marks && !seen.marks.missing().is_empty() {
+        if swarm.form == Form::Text {
+            say(&format!(
+                "{} marks were never reached; run more seeds, or find out why not",
+                seen.marks.missing().len()
+            ));
+        }
+        return Ending::NotReached;
+    }
+    Ending::of_breach(seen.breaches > 0)
+}
+
+fn sum_up(swarm: &Swarm, seen: &Seen, seconds: f64, say: Say<'_>) {
+    let steps = seen.counts.steps();
+    say(&format!(
+        "seeds {}..{}{}: {}; {steps} steps in {seconds:.1} s ({:.0}/s){}",
+        swarm.seeds.start,
+        swarm.seeds.end,
+        swarm.mutant.map_or(String::new(), |number| format!(" with m{number:02}")),
+        match seen.breaches {
+            0 => format!("no law was broken in {}", seen.seeds),
+            breaches => format!("laws were broken in {breaches} of {}", seen.seeds),
+        },
+        steps as f64 / seconds.max(1e-9),
+        seen.fewest.map_or(String::new(), |fewest| format!(", at least {fewest} a seed")),
+    ));
+    list_marks(&seen.marks, say);
+}
+
+fn sum_json(seen: &Seen, seconds: f64) -> String {
+    let mut marks = String::new();
+    for mark in Mark::ALL {
+        let comma = if marks.is_empty() { "" } else { "," };
+        // Writing to a string does not fail.
+        let _ = write!(marks, "{comma}{}:{}", json_string(mark.name()), seen.marks.count(*mark));
+    }
+    format!(
+        "{{\"seeds\":{},\"steps\":{},\"fewest_steps\":{},\"seconds\":{seconds:.3},\"breaches\":{},\"marks\":{{{marks}}}}}",
+        seen.seeds,
+        seen.counts.steps(),
+        seen.fewest.map_or("null".to_string(), |fewest| fewest.to_string()),
+        seen.breaches,
+    )
 }
 
 /// What to look for, and how.
@@ -175,30 +316,46 @@ pub struct Hunt {
     pub writes: bool,
 }
 
-/// Looks for mutants and prints a row for each. An exit code of 1 says that one survived.
+/// Looks for mutants and prints a row for each.
 ///
 /// # Errors
-/// When the table cannot be read or written.
-pub fn mutants(hunt: &Hunt, say: Say<'_>) -> Result<u8, String> {
+/// When the table cannot be read or written, or no mutant fits.
+pub fn mutants(hunt: &Hunt, say: Say<'_>) -> Result<Ending, Failure> {
     let path = hunt.table.display();
     let text = match std::fs::read_to_string(&hunt.table) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(format!("cannot read {path}: {error}")),
-    };
-    let mut table = Table::parse(&text).map_err(|error| format!("{path}: {error}"))?;
-    be_quiet();
-    let (mut survivors, mut tried) = (Vec::new(), 0);
-    say("mutant   median    worst  found by           what, and where it happened");
-    for info in raft_core_mutated::mutant::ALL {
-        let is_fast = table.median(info.number).is_some_and(|median| median < 100);
-        if !hunt.ids.is_empty() && !hunt.ids.contains(&info.number) || hunt.is_quick && !is_fast {
-            continue;
+        Err(error) => {
+            return Err(Failure::cannot_read(
+                &hunt.table,
+                &error,
+                "name a table that `sim mutants --write` wrote",
+            ));
         }
+    };
+    let mut table = Table::parse(&text).map_err(|error| Failure::usage(format!("{path}: {error}")))?;
+    if hunt.writes {
+        check_writable(&hunt.table)?;
+    }
+    let is_fast = |number: u8| table.median(number).is_some_and(|median| median < 100);
+    let wanted: Vec<_> = raft_core_mutated::mutant::ALL
+        .iter()
+        .filter(|info| hunt.ids.is_empty() || hunt.ids.contains(&info.number))
+        .filter(|info| !hunt.is_quick || is_fast(info.number))
+        .collect();
+    if wanted.is_empty() {
+        return Err(Failure::usage(format!(
+            "no mutant was tried: {path} knows none of them to be found within 99 seeds, and --quick tries no other. \
+             Leave out --quick, or name another --table"
+        )));
+    }
+    be_quiet();
+    let mut survivors = Vec::new();
+    say("mutant   median    worst  found by           what, and where it happened");
+    for info in &wanted {
         let usual = if info.is_membership { 20_000 } else { 2_000 };
         let max_seeds = hunt.max_seeds.unwrap_or(usual).min(if hunt.is_quick { 500 } else { u64::MAX });
         let verdict = super::hunt(info.number, &Effort { restarts: hunt.restarts, max_seeds });
-        tried += 1;
         let count = |seeds: Option<u64>| seeds.map_or("-".to_string(), |seeds| seeds.to_string());
         let laws: Vec<String> = verdict.laws.iter().map(|(law, times)| format!("{law}:{times}")).collect();
         say(&format!(
@@ -218,21 +375,25 @@ pub fn mutants(hunt: &Hunt, say: Say<'_>) -> Result<u8, String> {
     if hunt.writes {
         write(&hunt.table, &table.to_string())?;
     }
-    if tried == 0 {
-        return Err(format!(
-            "no mutant was tried: none of them is in {path}. Write it with `sim mutants --write`"
-        ));
-    }
+    let tried = wanted.len();
     if survivors.is_empty() {
         say(&format!("all {tried} were found"));
-        return Ok(0);
+        return Ok(Ending::Clean);
     }
     say(&format!("{} of {tried} survived: {}", survivors.len(), survivors.join(" ")));
-    Ok(1)
+    Ok(Ending::NotReached)
+}
+
+/// Prints which mutants there are.
+pub fn list_mutants(say: Say<'_>) -> Ending {
+    for info in raft_core_mutated::mutant::ALL {
+        say(&format!("m{:02}  {} ({})", info.number, info.name, info.origin));
+    }
+    Ending::Clean
 }
 
 /// Runs seeds only to see which marks are reached.
-pub fn marks(seeds: Range<u64>, say: Say<'_>) -> u8 {
+pub fn marks(seeds: Range<u64>, say: Say<'_>) -> Ending {
     let mut marks = Marks::default();
     for seed in seeds {
         marks.add(&super::run(&Setup::draw(seed), Recorder::off()).marks);
@@ -240,11 +401,11 @@ pub fn marks(seeds: Range<u64>, say: Say<'_>) -> u8 {
     list_marks(&marks, say);
     let missing = marks.missing().len();
     say(&format!("{} of {} were reached", Mark::ALL.len() - missing, Mark::ALL.len()));
-    if missing == 0 { 0 } else { 2 }
+    if missing == 0 { Ending::Clean } else { Ending::NotReached }
 }
 
 /// Prints how often each mark was reached.
-pub fn list_marks(marks: &Marks, say: Say<'_>) {
+fn list_marks(marks: &Marks, say: Say<'_>) {
     for mark in Mark::ALL {
         say(&format!("{:>9}  {}", marks.count(*mark), mark.name()));
     }

@@ -35,7 +35,7 @@ pub use html::page;
 pub use knobs::{Class, Knobs, Micros};
 pub use law::{Breach, Law};
 pub use marks::{Mark, Marks};
-pub use mutants::{Effort, NoTable, Table, Verdict, hunt};
+pub use mutants::{Effort, NoMutant, NoTable, Table, Verdict, hunt, mutant_named};
 pub use record::{Noted, Record, Recorder};
 pub use report::{Counts, MIN_STEPS, Outcome, Script, Setup};
 pub use script::{NoScript, ScriptFile};

@@ -10,6 +10,30 @@ use std::fmt;
 
 use super::{Law, Recorder, Setup};
 
+/// Says where the names of mutants are listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoMutant(pub String);
+
+impl fmt::Display for NoMutant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no mutant {}; `sim mutants --list` lists them", self.0)
+    }
+}
+
+impl std::error::Error for NoMutant {}
+
+/// The number of the mutant with this name, as in `m06`.
+///
+/// # Errors
+/// When the copy of the core has no such mutant: to switch it on would change nothing, and every run would look clean.
+pub fn mutant_named(name: &str) -> Result<u8, NoMutant> {
+    let digits = name.strip_prefix('m').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .filter(|number| raft_core_mutated::mutant::ALL.iter().any(|info| info.number == *number))
+        .ok_or_else(|| NoMutant(name.to_string()))
+}
+
 /// How hard to look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effort {
@@ -158,6 +182,16 @@ mod tests {
         assert_eq!(Table::parse(&table.to_string()), Ok(table.clone()));
         assert_eq!((table.median(6), table.median(41), table.median(7)), (Some(2), None, None));
         assert!(Table::parse("m6 1 2").is_err());
+    }
+
+    #[test]
+    fn only_mutants_that_exist_have_a_number() {
+        for info in raft_core_mutated::mutant::ALL {
+            assert_eq!(mutant_named(&format!("m{:02}", info.number)), Ok(info.number));
+        }
+        for name in ["m99", "m0", "m300", "06", "m+6", "m", ""] {
+            assert_eq!(mutant_named(name), Err(NoMutant(name.to_string())));
+        }
     }
 
     #[test]

@@ -7,10 +7,22 @@ use std::fmt;
 use std::fmt::Write as _;
 
 use super::action::Action;
-use super::knobs::Knobs;
+use super::knobs::{Knobs, Micros};
+use super::mutants::mutant_named;
 use super::report::{Outcome, Script, Setup};
 
 const HEAD: &str = "sim core script 1";
+
+/// The last moment of which a script may speak: twelve days. Runs last seconds; the rest of the clock is left to them.
+const TIME_MAX: Micros = 1 << 40;
+
+fn no_head() -> String {
+    format!("the first line must be {HEAD:?}; `sim shrink` writes such files")
+}
+
+fn too_late(at: Micros) -> String {
+    format!("{at} is too late; a script ends within {TIME_MAX} microseconds")
+}
 
 /// A setup with its actions, and which known bug was switched on.
 #[derive(Clone, Debug)]
@@ -79,16 +91,15 @@ impl ScriptFile {
             let number =
                 |text: &str| text.parse::<u64>().map_err(|_| refuse(format!("{text:?} is no number")));
             match words.as_slice() {
-                [] => {}
                 _ if at == 0 => {
                     if line != HEAD {
-                        return Err(refuse(format!("the first line must be {HEAD:?}")));
+                        return Err(refuse(no_head()));
                     }
                 }
+                [] => {}
                 ["seed", seed] => file.setup.seed = number(seed)?,
                 ["mutant", mutant] => {
-                    let number = mutant.strip_prefix('m').and_then(|number| number.parse().ok());
-                    file.mutant = Some(number.ok_or_else(|| refuse(format!("{mutant:?} is no mutant")))?);
+                    file.mutant = Some(mutant_named(mutant).map_err(|error| refuse(error.to_string()))?);
                 }
                 ["set", name, value] => {
                     let value = number(value)?;
@@ -98,11 +109,17 @@ impl ScriptFile {
                 }
                 ["heal", at] => {
                     script.heal_at = number(at)?;
+                    if script.heal_at > TIME_MAX {
+                        return Err(refuse(too_late(script.heal_at)));
+                    }
                     is_healed = true;
                 }
                 ["at", ..] => {
                     let action: Action =
                         line.parse().map_err(|why: super::NoAction| refuse(why.to_string()))?;
+                    if action.at > TIME_MAX {
+                        return Err(refuse(too_late(action.at)));
+                    }
                     if script.actions.last().is_some_and(|last| last.at > action.at) {
                         return Err(refuse("actions must be in the order of time".into()));
                     }
@@ -112,6 +129,9 @@ impl ScriptFile {
             }
         }
         let last = text.lines().count();
+        if last == 0 {
+            return Err(NoScript { line: 1, why: no_head() });
+        }
         if !is_healed {
             return Err(NoScript { line: last, why: "a script ends with \"heal TIME\"".into() });
         }
@@ -155,7 +175,16 @@ mod tests {
         let text = format!("{HEAD} # ours\nseed 4\n{sets}at 5 repair # now\nheal 9\n");
         let file = ScriptFile::read(&text).unwrap();
         assert_eq!(file.setup.script.unwrap().actions[0].what, What::Repair);
-        assert_eq!(ScriptFile::read("other").unwrap_err().line, 1);
+        for text in ["other", "", "\nseed 1\nheal 9", "# ours"] {
+            let error = ScriptFile::read(text).unwrap_err();
+            assert!(error.line == 1 && error.why.contains(HEAD), "{text:?}: {error}");
+        }
+        let error = ScriptFile::read(&format!("{HEAD}\nmutant m99")).unwrap_err().to_string();
+        assert_eq!(error, "line 2: there is no mutant m99; `sim mutants --list` lists them");
+        for line in ["heal 18446744073709551615", "at 18446744073709551615 repair"] {
+            let error = ScriptFile::read(&format!("{HEAD}\n{line}")).unwrap_err();
+            assert!(error.why.contains("too late"), "{error}");
+        }
         assert_eq!(ScriptFile::read(&format!("{HEAD}\nset sky 1")).unwrap_err().line, 2);
         assert!(ScriptFile::read(&format!("{HEAD}\nseed 1")).unwrap_err().why.contains("heal"));
         let none = text.replace("set nodes", "# set nodes");

@@ -137,14 +137,12 @@ fn main() {
         ("raft-core, awake", cost(&mut Ours::awake(groups, Voters::Shared), repetitions)),
         ("raft-rs 0.7.0", cost(&mut RaftRs::awake(groups), repetitions)),
     ];
-    let ratio = |depth: usize| {
-        let of = |is_ours: bool| {
-            let matching = throughput
-                .iter()
-                .filter(move |run| run.1 == depth && (run.0 == Library::RaftCore) == is_ours);
-            matching.map(|run| run.2.median()).fold(0.0, f64::max)
+    let ratio = |library: Library, depth: usize| {
+        let fastest = |is_meant: &dyn Fn(Library) -> bool| {
+            let meant = throughput.iter().filter(|run| run.1 == depth && is_meant(run.0));
+            meant.map(|run| run.2.median()).fold(0.0, f64::max)
         };
-        of(true) / of(false)
+        fastest(&|other| other == library) / fastest(&|other| !other.is_ours())
     };
     if arguments.json {
         let throughput: Vec<_> = throughput
@@ -158,8 +156,11 @@ fn main() {
                 })
             })
             .collect();
-        let ratios: Vec<_> =
-            DEPTHS.iter().map(|depth| json!({ "depth": depth, "ratio": ratio(*depth) })).collect();
+        let ours = || Library::ALL.into_iter().filter(|library| library.is_ours());
+        let pairs = DEPTHS.iter().flat_map(|depth| ours().map(move |library| (library, *depth)));
+        let ratios: Vec<_> = pairs
+            .map(|(library, depth)| json!({ "library": library.name(), "depth": depth, "ratio": ratio(library, depth) }))
+            .collect();
         let idle: Vec<_> = idle
             .iter()
             .map(|(name, cost)| json!({ "library": name, "groups": groups, "cpu_milliseconds_per_second": cost.json() }))
@@ -167,11 +168,10 @@ fn main() {
         println!("{:#}", json!({ "throughput": throughput, "ratios": ratios, "idle": idle }));
         return;
     }
-    println!("| library | depth | entries/s | CPU ns an entry | raft-core to the better of the others |");
+    println!("| library | depth | entries/s | CPU ns an entry | ours to the better of the others |");
     println!("| --- | --- | --- | --- | --- |");
     for (library, depth, per_second, cpu) in &throughput {
-        let ratio =
-            if *library == Library::RaftCore { format!("{:.2}", ratio(*depth)) } else { String::new() };
+        let ratio = if library.is_ours() { format!("{:.2}", ratio(*library, *depth)) } else { String::new() };
         println!("| {} | {depth} | {} | {} | {ratio} |", library.name(), per_second.show(0), cpu.show(0));
     }
     println!();

@@ -488,9 +488,7 @@ impl World {
                 ensure!(!node.is_health_bad, V8, at, "campaigns in term {term} with a bad disk");
             }
             RoleKind::Candidate => {
-                // Whoever had begun to ask before its disk was bad may go on.
-                let has_begun = before.role == RoleKind::PreCandidate;
-                ensure!(has_begun || !node.is_health_bad, V8, at, "stands in term {term} with a bad disk");
+                ensure!(!node.is_health_bad, V8, at, "stands in term {term} with a bad disk");
                 ensure!(membership.is_voter(node.me), R10, at, "stands in term {term} and is no voter");
                 ensure!(node.disk.image.lost.is_none(), L10, at, "stands in term {term} with a log in doubt");
             }

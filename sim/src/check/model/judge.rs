@@ -3,7 +3,7 @@
 //! Called for each step of a search that changes a replica. Most steps change neither a log nor a commit index nor who
 //! leads, and cost nothing here.
 
-use raft_core::{ReplicaId, RoleKind, Term};
+use super::raft_core::{ReplicaId, RoleKind, Term};
 
 use super::history::History;
 use super::input::Input;

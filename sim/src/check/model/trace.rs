@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use raft_core::Message;
+use super::raft_core::Message;
 
 use super::image::{Log, brief};
 use super::input::Input;
 use super::replica::Replica;
 use super::scope::Budget;
-use super::state::{Action, State};
+use super::state::{Action, Connections, State};
 use super::world::World;
 
 /// A step that is told.
@@ -44,6 +44,10 @@ pub(super) fn tell(world: &World, before: &State, step: Told<'_>) -> String {
 fn what(world: &World, before: &State, action: Action) -> String {
     let number = action.at + 1;
     let late = |is_late: bool| if is_late { ", after a long silence" } else { "" };
+    let reset = match action.connections {
+        Connections::Kept => "",
+        Connections::Reset => "; what was on the way is lost",
+    };
     match action.input {
         Input::Deliver { message, is_late } => {
             let packet = world.packet(message);
@@ -70,12 +74,12 @@ fn what(world: &World, before: &State, action: Action) -> String {
             let pending = world.replica(before.replicas[action.at]).pending.len();
             format!(
                 "replica {number} crashes and starts again; of {pending} unreported writes {writes} were done, and of the \
-                 next {steps} steps"
+                 next {steps} steps{reset}"
             )
         }
         Input::Damage { left } => {
             format!(
-                "replica {number} crashes, its disk loses all of the log but {left} entries, and it starts again"
+                "replica {number} crashes, its disk loses all of the log but {left} entries, and it starts again{reset}"
             )
         }
         Input::Lose { message } => {
@@ -90,7 +94,7 @@ fn what(world: &World, before: &State, action: Action) -> String {
         }
         Input::Transfer { to } => format!("replica {number} is asked to hand leadership to {to}"),
         Input::Unreachable { peer } => {
-            format!("replica {number} is told that its connection to {peer} was lost")
+            format!("replica {number} is told that its connection to {peer} was lost{reset}")
         }
     }
 }

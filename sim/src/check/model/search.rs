@@ -4,70 +4,17 @@
 //! every run, and the first breach it finds is at the least depth. Of each state the hash stays, and how it was reached:
 //! its parent and which of the parent's actions it was.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::found::{Counterexample, End, Found};
 use super::hash::SeenSet;
-use super::law::Broken;
 use super::scope::Scope;
 use super::state::{Action, State};
 use super::trace::{Told, tell};
-use super::world::{Parts, World};
+use super::world::World;
 
-/// How a search ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// All states within the bounds were seen, and no law broke.
-    Complete,
-    /// It stopped at the limit of states, and no law broke in those.
-    Stopped,
-    /// A law broke.
-    Broke(Box<Counterexample>),
-}
-
-/// A shortest way to a broken law.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counterexample {
-    /// What broke.
-    pub broken: Broken,
-    /// One paragraph for each step from the start, the last of which breaks it.
-    pub steps: Vec<String>,
-}
-
-/// What a search has seen.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// The scope.
-    pub scope: Scope,
-    /// How it ended.
-    pub end: End,
-    /// Distinct states of the whole group.
-    pub states: u64,
-    /// Steps that led to a state, seen before or not.
-    pub steps: u64,
-    /// The greatest number of steps from the start to a state that was seen.
-    pub depth: u32,
-    /// What the states consist of.
-    pub parts: Parts,
-    /// States of replicas that had the fingerprint of another and were compared with it; zero when nobody asked.
-    pub twins: u64,
-    /// How long it took.
-    pub time: Duration,
-    /// Bytes of the greatest tables: those of states, without the replicas behind them.
-    pub bytes: usize,
-}
-
-/// Searches a scope to its end, its limit, or the first broken law.
-pub fn search(scope: &Scope) -> Found {
-    run(scope, false)
-}
-
-/// As [`search`], and runs every pair of replica states that share a fingerprint through all inputs, to see that they do
-/// the same. Slow: for scopes of some ten thousand states.
-pub fn search_with_twins(scope: &Scope) -> Found {
-    run(scope, true)
-}
-
-fn run(scope: &Scope, has_twins: bool) -> Found {
+/// Searches a scope to its end, its limit, or the first broken law. `has_twins` compares replicas with one fingerprint.
+pub(in crate::check) fn run(scope: &Scope, has_twins: bool) -> Found {
     let began = Instant::now();
     let mut world = World::new(scope.clone());
     world.has_twins = has_twins;

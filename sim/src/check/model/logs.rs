@@ -2,7 +2,7 @@
 //!
 //! There are few of them, so each law is checked once for each log or pair of logs and its result is kept.
 
-use raft_core::Membership;
+use super::raft_core::Membership;
 
 use super::hash::FastMap;
 use super::image::Log;
@@ -84,9 +84,9 @@ fn quorums_meet(one: &Membership, other: &Membership) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::raft_core::Configuration;
     use super::super::replica::id;
     use super::*;
-    use raft_core::Configuration;
 
     #[test]
     fn quorums_of_disjoint_or_even_sets_need_not_meet_and_joint_ones_do() {

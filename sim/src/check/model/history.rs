@@ -3,7 +3,7 @@
 //! A state of a search holds the number of its history, since whether a law is broken depends on it. Invariant: histories
 //! only grow, and a number stands for one history for ever.
 
-use raft_core::Term;
+use super::raft_core::Term;
 
 use super::hash::FastMap;
 use super::image::{Entry, Log};

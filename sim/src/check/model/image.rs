@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use raft_core::{
+use super::raft_core::{
     AppendRequest, Content, HardState, LogChange, LogId, LogIndex, Membership, Persist, PersistToken, Raft,
     Restored, Term, TermRuns,
 };

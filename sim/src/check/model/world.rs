@@ -4,17 +4,18 @@
 //! outcome is looked up from then on. That rests on what any search with a visited set rests on: replicas with the same
 //! fingerprint do the same. A search that doubts it ([`World::has_twins`]) runs both.
 
-use raft_core::{Message, RoleKind, Term};
+use super::raft_core::{Message, RoleKind, Term};
 
+use super::found::Parts;
 use super::hash::FastMap;
 use super::history::Histories;
 use super::image::Log;
-use super::input::Input;
+use super::input::{Ends, Input};
 use super::law::Broken;
 use super::logs::Logs;
 use super::replica::{Packet, Replica, Setting};
 use super::scope::{Budget, Scope, Start};
-use super::state::{Action, State};
+use super::state::{Action, Connections, State};
 
 /// What is asked of a replica's state again and again.
 #[derive(Clone, Copy)]
@@ -40,21 +41,6 @@ pub(super) struct Step {
     sent: (u32, u32),
     /// The term it began to lead in; zero when it did not.
     pub(super) led: Term,
-}
-
-/// How many different things the states of a search consist of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parts {
-    /// States of single replicas, with their disks.
-    pub replicas: usize,
-    /// Messages.
-    pub messages: usize,
-    /// Inputs to the core, each at another state of a replica: so often it was run.
-    pub inputs: usize,
-    /// Logs, as spoken of or on a disk.
-    pub logs: usize,
-    /// Histories of leaders and commits.
-    pub histories: usize,
 }
 
 /// The things behind the numbers, and what is known of the steps between them.
@@ -115,7 +101,7 @@ impl World {
         if self.scope().start == Start::Led {
             // Replica 1 campaigns; then whatever can happen without cost does, until all is quiet. Its heartbeat tells
             // all that its first entry is committed.
-            let campaign = Action { at: 0, input: Input::Tick { is_late: false }, budget: None, place: 0 };
+            let campaign = Action::new(0, Input::Tick { is_late: false }, None);
             self.take(&mut state, campaign, true)?;
             loop {
                 let next = self.actions(&state).into_iter().find(|action| action.budget.is_none());
@@ -137,7 +123,7 @@ impl World {
 
     /// See [`World::actions`].
     pub(super) fn each_action(&self, state: &State, mut act: impl FnMut(Action)) {
-        let bounds = self.scope().bounds;
+        let (bounds, keeps_order) = (self.scope().bounds, self.scope().keeps_order);
         let is_free = |budget: Option<Budget>| budget.is_none_or(|b| state.spent.of(b) < bounds.of(b));
         for at in 0..self.scope().replicas() {
             let (from, to) = self.summaries[state.replicas[at] as usize].offers;
@@ -147,12 +133,17 @@ impl World {
                     && at > 0
                     && self.scope().start == Start::Fresh
                     && state.spent.of(Budget::Timeouts) == 0;
-                if is_free(budget) && !is_twin {
-                    act(Action { at, input, budget, place: 0 });
+                if !is_free(budget) || is_twin {
+                    continue;
+                }
+                let action = Action::new(at, input, budget);
+                act(action);
+                // In any order of messages, those that never arrive are as good as lost.
+                if keeps_order && self.has_ends(state, at, input) {
+                    act(Action { connections: Connections::Reset, ..action });
                 }
             }
         }
-        let keeps_order = self.scope().keeps_order;
         let may_double = is_free(Some(Budget::Duplicates));
         let may_lose = keeps_order && is_free(Some(Budget::Losses));
         let may_overtake = keeps_order && is_free(Some(Budget::Overtakes));
@@ -168,7 +159,7 @@ impl World {
             }
             let at = usize::from(packet.to) - 1;
             if may_lose && budget.is_none() {
-                act(Action { at, input: Input::Lose { message }, budget: Some(Budget::Losses), place });
+                act(Action { place, ..Action::new(at, Input::Lose { message }, Some(Budget::Losses)) });
             }
             let minds = self.replicas[state.replicas[at] as usize].minds_delay(&packet.message);
             for is_late in [false, true] {
@@ -176,12 +167,19 @@ impl World {
                     continue;
                 }
                 let input = Input::Deliver { message, is_late };
-                act(Action { at, input, budget, place });
+                act(Action { place, ..Action::new(at, input, budget) });
                 if may_double && budget.is_none() {
-                    act(Action { at, input, budget: Some(Budget::Duplicates), place });
+                    act(Action { place, ..Action::new(at, input, Some(Budget::Duplicates)) });
                 }
             }
         }
+    }
+
+    /// Whether a message is on a connection that the input may end.
+    fn has_ends(&self, state: &State, at: usize, input: Input) -> bool {
+        let ends = input.ends();
+        ends != Ends::None
+            && state.network.iter().any(|message| self.packets[*message as usize].is_on(at as u8 + 1, ends))
     }
 
     /// Turns `state` into the one that follows by `action`. `false` when nothing would change but what is spent or in
@@ -190,7 +188,7 @@ impl World {
     /// # Errors
     /// The law that the action breaks.
     pub(super) fn take(&mut self, state: &mut State, action: Action, is_free: bool) -> Result<bool, Broken> {
-        let Action { at, input, budget, place } = action;
+        let Action { at, input, budget, place, connections } = action;
         let before = state.replicas[at];
         if let Input::Lose { .. } = input {
             state.network.remove(place);
@@ -205,6 +203,10 @@ impl World {
             Some(budget) => bounds.spend(state.spent, budget).unwrap_or(state.spent),
             None => state.spent,
         };
+        if connections == Connections::Reset {
+            let ends = input.ends();
+            state.network.retain(|message| !self.packets[*message as usize].is_on(at as u8 + 1, ends));
+        }
         // What is sent waits at the end until the message that was delivered is taken out of its place.
         let flight = state.network.len();
         for index in step.sent.0..step.sent.1 {
@@ -381,5 +383,62 @@ impl World {
             logs: self.logs.len(),
             histories: self.histories.len(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scope::Bounds;
+    use super::*;
+
+    fn world(name: &str, bounds: &[Budget]) -> (World, State) {
+        let mut scope = Scope::named(name).into_iter().next().expect("a scope has that name");
+        scope.bounds = bounds.iter().fold(Bounds::default(), |made, budget| made.with(*budget, 1));
+        let mut world = World::new(scope);
+        let start = world.start().expect("no law breaks on the way to the start");
+        (world, start)
+    }
+
+    /// The ends of what is in flight after the action of this kind.
+    fn in_flight(
+        world: &mut World,
+        before: &State,
+        input: Input,
+        at: usize,
+        kind: Connections,
+    ) -> Vec<[u8; 2]> {
+        let actions = world.actions(before);
+        let is_meant =
+            |action: &&Action| action.input == input && action.at == at && action.connections == kind;
+        let action = actions.iter().find(is_meant).copied().expect("it may happen");
+        let mut state = before.clone();
+        world.take(&mut state, action, false).expect("no law breaks");
+        let ends = |message: &u32| {
+            let packet = world.packet(*message);
+            [packet.from, packet.to]
+        };
+        state.network.iter().map(ends).collect()
+    }
+
+    #[test]
+    fn a_process_that_dies_may_take_what_is_on_its_connections_with_it() {
+        let (mut world, mut state) = world("election", &[Budget::Timeouts, Budget::Crashes]);
+        let campaign = Action::new(0, Input::Tick { is_late: false }, Some(Budget::Timeouts));
+        world.take(&mut state, campaign, false).expect("no law breaks");
+        let crash = Input::Crash { writes: 0, steps: 0 };
+        let both = [[1, 2], [1, 3]];
+        assert_eq!(in_flight(&mut world, &state, crash, 0, Connections::Kept), both);
+        assert_eq!(in_flight(&mut world, &state, crash, 0, Connections::Reset), [[0; 2]; 0]);
+        assert_eq!(in_flight(&mut world, &state, crash, 1, Connections::Reset), [[1, 3]]);
+    }
+
+    #[test]
+    fn a_connection_that_is_lost_may_take_what_is_on_it_and_nothing_else() {
+        let (mut world, mut state) = world("reconnection", &[Budget::Proposals, Budget::Cuts]);
+        let propose = Action::new(0, Input::Propose, Some(Budget::Proposals));
+        world.take(&mut state, propose, false).expect("no law breaks");
+        let lost = Input::Unreachable { peer: 1 };
+        assert_eq!(in_flight(&mut world, &state, lost, 1, Connections::Kept), [[1, 2], [1, 3]]);
+        assert_eq!(in_flight(&mut world, &state, lost, 1, Connections::Reset), [[1, 3]]);
     }
 }

@@ -9,14 +9,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{
+use super::raft_core::{
     AppendOutcome, AppendRequest, Configuration, DiskId, Effect, Learner, LogIndex, Membership,
     MembershipChange, Message, NodeId, Options, Raft, ReplicaId, RoleKind, Term, TermRuns, Time,
 };
 
 use super::hash::Hasher128;
 use super::image::{Image, Log, Write, brief};
-use super::input::Input;
+use super::input::{Ends, Input};
 use super::law::{Broken, CheckedLaw};
 use super::scope::{Change, Conduct, Scope};
 
@@ -26,6 +26,22 @@ pub(super) struct Packet {
     pub(super) from: u8,
     pub(super) to: u8,
     pub(super) message: Message,
+}
+
+impl Packet {
+    /// Whether it is on one of those connections of the replica with this number.
+    pub(super) fn is_on(&self, number: u8, ends: Ends) -> bool {
+        let other = match (self.from == number, self.to == number) {
+            (true, _) => self.to,
+            (_, true) => self.from,
+            _ => return false,
+        };
+        match ends {
+            Ends::None => false,
+            Ends::With(peer) => other == peer,
+            Ends::All => true,
+        }
+    }
 }
 
 /// What is the same for all replicas of a search.
