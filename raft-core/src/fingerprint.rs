@@ -39,7 +39,7 @@ pub(crate) fn of<H: Hasher>(raft: &Raft, now: Time, hasher: &mut H) {
             (&leader.sleep, leader.has_asked, leader.transfer.map(|transfer| transfer.to)).hash(hasher);
             for p in leader.peers.values() {
                 (p.replica, p.matched, &p.state, p.confirmed_round, p.heartbeat_due).hash(hasher);
-                (p.commit_told, p.is_departing, now.since(p.heard) <= timeout).hash(hasher);
+                (p.commit_told, p.standing, now.since(p.heard) <= timeout).hash(hasher);
             }
         }
     }

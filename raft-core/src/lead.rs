@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use crate::effect::{Content, Effect, Law, LogChange};
 use crate::id::{LogIndex, NodeId, ReplicaId, Time};
 use crate::message::{AppendOutcome, AppendReply, AppendRequest};
-use crate::progress::ProgressState;
+use crate::progress::{ProgressState, Standing};
 use crate::raft::{ProposeError, Proposed, Raft};
 use crate::role::{Leader, LeaderSleep, Role};
 use crate::runs::TermRuns;
@@ -103,8 +103,7 @@ impl Raft {
             return self.poll_append(peer, read);
         }
         let after = progress.next().prev().max(before);
-        // Who is to go gets nothing that those who stay could lose: it would stand in the way of their next leader.
-        let last = if progress.is_departing { last.min(self.commit) } else { last };
+        let last = if progress.standing == Standing::Voter { last } else { last.min(self.commit) };
         let has_entries = progress.next() <= last && progress.has_room(&self.options);
         let taken = if has_entries {
             let all = self.log.slice(after, last.min(after.plus(MAX_APPEND_ENTRIES)))?;

@@ -353,7 +353,7 @@ pub enum MembershipChange {
     /// Let exactly these vote, by way of a joint membership. A new voter must have caught up as a learner, or it is
     /// refused ([`crate::ChangeError::NotCaughtUp`]); as a learner it is promoted by itself anyway.
     Voters(Configuration),
-    /// Feed this one, and let it vote once it lags by at most [`crate::Options::promotion_lag`] entries. A node has one
+    /// Feed this one, and let it vote once it lacks at most [`crate::Options::promotion_lag`] committed entries. A node has one
     /// disk: a learner on the node of a voter takes that voter's place in all messages at once, so add it only when the
     /// old disk is gone.
     AddLearner(Learner),

@@ -24,8 +24,8 @@ pub struct Options {
     pub max_uncommitted_entries: u64,
     /// At most so many reads wait for confirmation; more are refused. Default 65,536.
     pub max_pending_reads: usize,
-    /// A promotable learner becomes a voter once it lags by at most so many entries. Zero is legal and asks for all
-    /// of them, which a busy group may never see. Default 64.
+    /// A promotable learner becomes a voter once it lacks at most so many committed entries. Zero is legal, and asks for
+    /// all of them, which a busy group may never see. Default 64.
     pub promotion_lag: u64,
 }
 

@@ -26,8 +26,19 @@ pub(crate) struct Progress {
     pub(crate) heartbeat_due: bool,
     /// The commit index it was last told.
     pub(crate) commit_told: LogIndex,
-    /// It is in no membership any more and is fed until it knows that.
-    pub(crate) is_departing: bool,
+    pub(crate) standing: Standing,
+}
+
+/// What a peer is in the latest membership. Whoever does not vote is sent committed entries only: what it alone held
+/// beside a leader that is lost would stand in the way of the next one, to whom an older membership may have said that it
+/// votes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Standing {
+    Voter,
+    /// Promotable or standing.
+    Learner,
+    /// In no membership any more, and fed until it knows that.
+    Departing,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -49,7 +60,7 @@ pub(crate) enum ProgressState {
 }
 
 impl Progress {
-    pub(crate) fn new(replica: ReplicaId, next: LogIndex, now: Time) -> Self {
+    pub(crate) fn new(replica: ReplicaId, standing: Standing, next: LogIndex, now: Time) -> Self {
         Self {
             replica,
             matched: LogIndex::ZERO,
@@ -58,7 +69,7 @@ impl Progress {
             confirmed_round: 0,
             heartbeat_due: true,
             commit_told: LogIndex::ZERO,
-            is_departing: false,
+            standing,
         }
     }
 
@@ -66,6 +77,10 @@ impl Progress {
     pub(crate) fn answered(&mut self, now: Time, round: u64) {
         self.heard = now;
         self.confirmed_round = self.confirmed_round.max(round);
+    }
+
+    pub(crate) fn is_departing(&self) -> bool {
+        self.standing == Standing::Departing
     }
 
     pub(crate) fn next(&self) -> LogIndex {

@@ -9,7 +9,7 @@
 use crate::effect::{Content, Effect};
 use crate::id::{LogIndex, NodeId, ReplicaId, Time};
 use crate::membership::{ConfigurationError, Membership, MembershipChange};
-use crate::progress::Progress;
+use crate::progress::{Progress, Standing};
 use crate::raft::{Proposed, Raft, not_leading};
 use crate::role::Role;
 
@@ -34,7 +34,7 @@ pub enum ChangeError {
         /// To whom.
         to: NodeId,
     },
-    /// A new voter must be a promotable learner that lags by at most [`crate::Options::promotion_lag`] entries.
+    /// A new voter must be a promotable learner that lacks at most [`crate::Options::promotion_lag`] committed entries.
     NotCaughtUp {
         /// Its node.
         node: NodeId,
@@ -154,13 +154,15 @@ impl Raft {
         let next = self.log.last_index().next();
         let Role::Leader(leader) = &mut self.role else { return };
         for progress in leader.peers.values_mut() {
-            progress.is_departing = true;
+            progress.standing = Standing::Departing;
         }
-        let members = self.memberships.latest().replicas();
-        for replica in members.chain(self.learners.values().copied()).filter(|replica| *replica != self.me) {
+        let membership = self.memberships.latest();
+        let fed = membership.replicas().chain(self.learners.values().copied());
+        for replica in fed.filter(|replica| *replica != self.me) {
+            let standing = if membership.is_voter(replica) { Standing::Voter } else { Standing::Learner };
             match leader.peers.get_mut(&replica.node) {
-                Some(progress) if progress.replica == replica => progress.is_departing = false,
-                _ => drop(leader.peers.insert(replica.node, Progress::new(replica, next, now))),
+                Some(progress) if progress.replica == replica => progress.standing = standing,
+                _ => drop(leader.peers.insert(replica.node, Progress::new(replica, standing, next, now))),
             }
         }
         leader.peers.remove(&self.me.node);
@@ -192,12 +194,12 @@ impl Raft {
         }
     }
 
-    /// Whether a learner may vote: it holds the membership that made it one, and lags by little.
+    /// Whether a learner may vote: it holds the membership that made it one, and lags by little behind what is committed.
     fn is_ready(&self, replica: ReplicaId) -> bool {
         let Role::Leader(leader) = &self.role else { return false };
         let is_learner = self.membership().learners().iter().any(|learner| learner.replica == replica);
         leader.peer(replica).filter(|_| is_learner).is_some_and(|p| {
-            let lag = self.log.last_index().since(p.matched);
+            let lag = self.commit.since(p.matched);
             p.matched >= self.membership_index() && lag <= self.options.promotion_lag
         })
     }
@@ -211,7 +213,7 @@ impl Raft {
             leader.peers.retain(|_, p| {
                 let knows = index <= commit && p.matched >= index && p.commit_told >= index;
                 let is_lost = now.since(p.heard.max(since)) > timeout || p.wants_snapshot();
-                !p.is_departing || !(knows || is_lost)
+                !p.is_departing() || !(knows || is_lost)
             });
         }
     }

@@ -128,7 +128,7 @@ impl Raft {
             return false;
         }
         let is_fed = |p: &Progress| {
-            p.is_replicating() && p.matched == last && p.commit_told == last && !p.is_departing
+            p.is_replicating() && p.matched == last && p.commit_told == last && !p.is_departing()
         };
         let is_content = |p: &Progress| match self.liveness_of(p.replica.node) {
             Some(Liveness::Live(_)) => is_fed(p),

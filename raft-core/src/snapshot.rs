@@ -186,7 +186,7 @@ impl Raft {
             _ => p.matched,
         };
         let fed =
-            leader.peers.values().filter(|p| !p.is_departing && self.is_present(leader, p, now, patience));
+            leader.peers.values().filter(|p| !p.is_departing() && self.is_present(leader, p, now, patience));
         fed.map(needs).fold(self.commit, LogIndex::min).max(self.log.before().index)
     }
 }
