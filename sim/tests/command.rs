@@ -65,9 +65,15 @@ fn help_says_what_the_exit_codes_mean() {
 
 #[test]
 fn a_search_breaks_a_law_when_the_core_has_a_bug() {
-    let (code, out) = sim(&["check", "--scope", "conflict", "--mutant", "m01"]);
-    assert_eq!(code, Some(1), "{out}");
-    assert!(out.contains("a leader's commit rests on an entry of its own term"), "{out}");
+    for (scope, mutant, law) in [
+        ("conflict", "m01", "a leader's commit rests on an entry of its own term"),
+        ("remnant", "m13", "all replicas commit the same entries"),
+        ("membership-crash", "m18", "what is said is on disk"),
+    ] {
+        let (code, out) = sim(&["check", "--scope", scope, "--mutant", mutant]);
+        assert_eq!(code, Some(1), "{out}");
+        assert!(out.contains(law), "{out}");
+    }
 }
 
 /// What a command comes to whose output nobody reads.

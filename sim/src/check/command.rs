@@ -12,7 +12,7 @@ use super::{search, search_mutant};
 #[derive(Args, Clone, Debug, Default)]
 pub struct CheckArgs {
     /// Searches this scope only, or those whose names begin with it and a dash: election, rivals, reordering,
-    /// replication, conflict, loss, reconnection, membership, transfer, doubt
+    /// replication, conflict, loss, reconnection, remnant, membership, transfer, doubt
     #[arg(long, value_parser = parse_scope)]
     scope: Option<String>,
     /// Ends a search after so many distinct states

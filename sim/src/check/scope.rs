@@ -266,6 +266,16 @@ impl Scope {
                 Led,
                 &[(Proposals, 2), (Heartbeats, 1), (Cuts, 1)],
             ),
+            Scope {
+                has_eager_disk: true,
+                sends_singly: true,
+                ..Self::new(
+                    "remnant",
+                    "an entry that a new leader has not verified, over a lost connection",
+                    Led,
+                    &[(Proposals, 1), (Timeouts, 1), (Heartbeats, 1), (Cuts, 1)],
+                )
+            },
             changing("membership-add", "a fourth voter, and another leader meanwhile", &[Change::Add]),
             Scope {
                 max_states: 4_000_000,
