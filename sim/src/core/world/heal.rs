@@ -51,7 +51,7 @@ impl World {
         self.end_faults()?;
         let timeout = self.slowest_timeout();
         if !self.is_hopeful() {
-            // Whoever cannot make progress does nothing wrong either; then its disks get better.
+            // Nothing can be asked of it but that it does nothing wrong.
             self.run_until(self.now + 20 * timeout)?;
             self.marks.hit(Mark::LogsMended);
             self.mend_logs()?;
