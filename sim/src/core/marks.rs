@@ -31,6 +31,8 @@ marks! {
     LivedWithCut = "a leader came and stayed with a link cut for good",
     /// See the name.
     LedWithCut = "a leader led on although it was cut from a voter for good",
+    /// See the name.
+    LogsMended = "peace came with too many logs in doubt, and they could be read again",
     /// See the name. Not needed.
     NothingDemanded = "peace came and too few disks were sound for progress",
     /// See the name.

@@ -305,8 +305,11 @@ impl Group {
             _ => self.hosts[at].raft.storage_health(self.now, StorageHealth::Good),
         }
         self.drain(at, line);
-        self.hosts[at].raft.storage_health(self.now, StorageHealth::Good);
-        self.drain(at, line);
+        // A disk that is full is so for a moment, or until somebody has a look at the node again.
+        if self.below(2) == 0 {
+            self.hosts[at].raft.storage_health(self.now, StorageHealth::Good);
+            self.drain(at, line);
+        }
     }
 
     fn reconnect(&mut self, line: &mut dyn FnMut(String)) {

@@ -3,8 +3,9 @@
 //! Before that, in some worlds, all faults end but a single cut, with which a leader must come and stay all the same. A group
 //! with too many logs in doubt gets them back after a while, for it would do nothing for ever, and test nothing.
 //!
-//! A leader and a new commit within twelve election timeouts; then, with the administrator's help, all members agree; then
-//! nothing is asked any more, every read has ended, terms stay as they are, and a group whose nodes know each other to live falls asleep.
+//! A leader and a new commit within twelve election timeouts, and the time it takes to feed the voters; then, with the
+//! administrator's help, all members agree; then nothing is asked any more, every read has ended, terms stay as they are,
+//! and a group whose nodes know each other to live falls asleep.
 
 use super::World;
 use super::node::{Doom, Node, number_of, replica};
@@ -50,8 +51,9 @@ impl World {
         self.end_faults()?;
         let timeout = self.slowest_timeout();
         if !self.is_hopeful() {
-            // Whoever cannot make progress does nothing wrong either; then its disks get better.
+            // Nothing can be asked of it but that it does nothing wrong.
             self.run_until(self.now + 20 * timeout)?;
+            self.marks.hit(Mark::LogsMended);
             self.mend_logs()?;
         }
         if !self.is_hopeful() {
