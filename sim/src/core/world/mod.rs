@@ -51,7 +51,7 @@ const LATER: u8 = 5;
 const CLIENTS_EVERY: u64 = 8;
 
 /// A group that sleeps most of the time gets no further than this.
-const MAX_CHAPTERS: u64 = 2_000;
+const MAX_CHAPTERS: u64 = 20_000;
 
 /// See the module's documentation.
 pub(crate) struct World {
