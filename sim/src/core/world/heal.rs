@@ -146,9 +146,11 @@ impl World {
         Ok(())
     }
 
-    /// In a good while, at most so many come to lead.
+    /// In a good while, at most so many come to lead; but a change of voters that is still under way may take leaders with it.
     fn expect_leaders(&mut self, at_most: usize) -> Checked {
         let (before, end) = (self.truth.last_term, self.now + 20 * self.slowest_timeout());
+        let voters = |world: &Self| world.arena.membership(world.truth.last_committed()).voters().clone();
+        let voted = voters(self);
         while self.now < end {
             self.run_until(self.now + self.knobs.heartbeat_interval)?;
             // In some worlds nobody asks for anything, and the group may try to sleep.
@@ -157,7 +159,7 @@ impl World {
             }
         }
         let led = (before + 1..=self.truth.last_term).filter(|term| self.truth.term(*term).leader.is_some());
-        if led.count() <= at_most {
+        if led.count() <= at_most || voters(self) != voted {
             return Ok(());
         }
         missed(Law::V9, format!("term {before} was led, now {}: {}", self.truth.last_term, self.describe()))

@@ -43,8 +43,8 @@ pub(crate) enum Later {
     Restart { node: usize, boot: u32 },
     /// A process goes on.
     Resume { node: usize, boot: u32 },
-    /// These links carry again: a bit for each (from, to).
-    Mend { links: u64 },
+    /// These links carry again: a bit for each (from, to). Unless all cuts have ended since.
+    Mend { links: u64, age: u32 },
     /// The host notices how its disk is.
     Health { node: usize, boot: u32, is_full: bool },
     /// A snapshot is there, or is not.
@@ -67,6 +67,8 @@ pub(crate) struct Network {
     seed: u64,
     /// The last moment at which something was sent on a link, and how much by then.
     moments: [[(Micros, u8); 8]; 8],
+    /// How often all cuts have ended at once: those of an earlier age are mended already.
+    pub(crate) age: u32,
     /// How many cuts lie on the link from one node to another.
     pub(crate) cuts: [[u8; 8]; 8],
     sent: u32,
@@ -88,6 +90,7 @@ impl Network {
             later: Slab::default(),
             seed,
             moments: [[(0, 0); 8]; 8],
+            age: 0,
             cuts: [[0; 8]; 8],
             sent: 0,
             last: (knobs.ordered > 0).then_some([[0; 8]; 8]),
@@ -102,6 +105,7 @@ impl Network {
     pub(crate) fn calm(&mut self) {
         (self.drop, self.duplicate, self.replay, self.tail) = (0, 0, 0, 0);
         self.cuts = [[0; 8]; 8];
+        self.age += 1;
     }
 
     /// Small faults again.
@@ -301,7 +305,8 @@ impl World {
                 }
             }
         }
-        self.later_at(now + Micros::from(lasts), Later::Mend { links });
+        let age = self.network.age;
+        self.later_at(now + Micros::from(lasts), Later::Mend { links, age });
         Ok(())
     }
 

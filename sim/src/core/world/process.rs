@@ -333,8 +333,10 @@ impl World {
     /// The time of something has come.
     pub(crate) fn later(&mut self, later: Later) -> Checked {
         let (at, boot) = match &later {
-            Later::Mend { links } => {
-                self.mend(*links);
+            Later::Mend { links, age } => {
+                if *age == self.network.age {
+                    self.mend(*links);
+                }
                 return Ok(());
             }
             Later::Restart { node, boot }
