@@ -3,7 +3,7 @@
 //! Called for each step of a search that changes a replica. Most steps change neither a log nor a commit index nor who
 //! leads, and cost nothing here.
 
-use super::raft_core::{ReplicaId, RoleKind, Term};
+use super::raft_core::{LogIndex, ReplicaId, RoleKind, Term};
 
 use super::history::History;
 use super::input::Input;
@@ -36,7 +36,9 @@ impl World {
             let known = history.len();
             let next = history.commit(number, self.logs.get(is.log), is.commit as usize, leads)?;
             if next.len() > known {
-                self.judge_commit(state, at, leads, &next)?;
+                // One that the leader appends once it has committed is not in force yet.
+                let in_force = self.logs.get(was.log).last_id().index.max(next.log().last_id().index);
+                self.judge_commit(state, at, leads, in_force, &next)?;
             }
             state.history = self.histories.number(next);
         }
@@ -82,12 +84,14 @@ impl World {
         Ok(())
     }
 
-    /// The leader at `at` has committed more: a quorum holds it, and so do all leaders of later terms.
+    /// The leader at `at` has committed more: a quorum of the membership at `in_force` holds it, and so do all leaders of
+    /// later terms.
     fn judge_commit(
         &self,
         state: &State,
         at: usize,
         leads: Option<Term>,
+        in_force: LogIndex,
         history: &History,
     ) -> Result<(), Broken> {
         let committed = history.log();
@@ -108,7 +112,8 @@ impl World {
                         && (stands_in || held.image.log.shares(&committed, committed.0.len()))
                 })
         };
-        if !leader.raft.membership().is_quorum(holds) {
+        let membership = leader.raft.membership_at(in_force).unwrap_or(leader.raft.membership());
+        if !membership.is_quorum(holds) {
             let detail =
                 format!("replica {} commits {committed}, and a quorum does not hold it", leader.number);
             return Err(Broken::new(CheckedLaw::CommittedIsHeld, detail));
