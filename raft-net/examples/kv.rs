@@ -78,11 +78,18 @@ async fn put(node: &NodeHandle, key: &str, value: &str) -> Result<()> {
     }
 }
 
-/// Reads on any node, everything that was answered before included.
+/// Reads on any node, everything that was answered before included. A node may still wait to hear from the last founder
+/// when the others serve already: it refuses, nothing has happened, and it is asked again.
 async fn get(node: &NodeHandle, key: &'static str) -> Result<String> {
-    match node.query(GROUP, Bytes::from(key), Consistency::Linearizable, PATIENCE).await {
-        Outcome::Done(value) => Ok(String::from_utf8(value.to_vec())?),
-        other => Err(format!("get {key}: {other:?}").into()),
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match node.query(GROUP, Bytes::from(key), Consistency::Linearizable, PATIENCE).await {
+            Outcome::Done(value) => return Ok(String::from_utf8(value.to_vec())?),
+            Outcome::Refused(_) if Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(5)).await
+            }
+            other => return Err(format!("get {key}: {other:?}").into()),
+        }
     }
 }
 
