@@ -187,14 +187,12 @@ impl Raft {
         };
         let is_fresh = hard_state == HardState::default() && log.is_empty() && before == LogIndex::ZERO;
         let questions = rng.next();
-        let has_room = |of: &[(LogIndex, Membership)]| {
-            let indexes = || of.iter().map(|(index, _)| *index);
-            [before].into_iter().chain(indexes()).is_sorted_by(|a, b| a < b)
-                && indexes().all(|at| at <= last.index)
-        };
-        let fault = (!has_room(&memberships)).then_some(Law::HostContract);
-        let memberships = MembershipStack::new(membership.into(), before, last.index, memberships);
-        let voters = memberships.latest().voters();
+        let mut stack = MembershipStack::new(membership.into(), before);
+        let mut stands = memberships.into_iter();
+        let are_sound =
+            stands.all(|(index, membership)| index <= last.index && stack.push(index, membership));
+        let fault = (!are_sound).then_some(Law::HostContract);
+        let voters = stack.latest().voters();
         let is_first = is_fresh && voters.first() == Some(me.node) || voters.voters() == [me];
         let campaign_at = if is_first {
             now
@@ -204,7 +202,7 @@ impl Raft {
         Self {
             me,
             rng,
-            memberships,
+            memberships: stack,
             learners: BTreeMap::new(),
             hard_state,
             durability: Durability::recovered(last.index),

@@ -149,7 +149,8 @@ impl Raft {
         let Role::Leader(leader) = &mut self.role else { return };
         let round = m.round.min(leader.round);
         // An answer to an earlier question may be that of a replica that has forgotten since what is committed.
-        let is_asked = matches!(&leader.sleep, LeaderSleep::Asking { last, .. } if *last == m.last && round == leader.round);
+        let is_asked = round == leader.round
+            && matches!(&leader.sleep, LeaderSleep::Asking { last, .. } if *last == m.last);
         let Some(progress) = leader.peer_mut(from).filter(|_| m.term == self.hard_state.term) else { return };
         progress.answered(now, round);
         if is_asked && !m.asleep {

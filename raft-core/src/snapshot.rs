@@ -147,8 +147,7 @@ impl Raft {
         if !self.log.contains(last) {
             self.log = TermRuns::empty(last);
             self.durability.restart();
-            self.memberships =
-                MembershipStack::new(snapshot.membership, last.index, last.index, Default::default());
+            self.memberships = MembershipStack::new(snapshot.membership, last.index);
             self.push_log_change(LogChange::Restart { after: last });
             self.push(Effect::MembershipActive { index: last.index });
         }

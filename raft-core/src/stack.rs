@@ -18,21 +18,9 @@ pub(crate) struct MembershipStack {
 }
 
 impl MembershipStack {
-    /// `base` is in force at the start of the log, `before`. Entries that are not in order, or lie outside
-    /// `(before, last]`, are left out.
-    pub(crate) fn new(
-        base: Membership,
-        before: LogIndex,
-        last: LogIndex,
-        entries: Vec<(LogIndex, Membership)>,
-    ) -> Self {
-        let mut made = Self { base, base_index: before, entries: Vec::new() };
-        for (index, membership) in entries {
-            if index <= last {
-                made.push(index, membership);
-            }
-        }
-        made
+    /// `base` is in force at the start of the log, `before`, and no other stands in it.
+    pub(crate) fn new(base: Membership, before: LogIndex) -> Self {
+        Self { base, base_index: before, entries: Vec::new() }
     }
 
     pub(crate) fn latest(&self) -> &Membership {
@@ -63,10 +51,13 @@ impl MembershipStack {
         &self.entries[from..to.max(from)]
     }
 
-    pub(crate) fn push(&mut self, index: LogIndex, membership: Membership) {
-        if index > self.latest_index() {
+    /// Adds one. `false`, and nothing changes, if it does not stand after the latest.
+    pub(crate) fn push(&mut self, index: LogIndex, membership: Membership) -> bool {
+        let is_next = index > self.latest_index();
+        if is_next {
             self.entries.push((index, membership));
         }
+        is_next
     }
 
     /// Drops those after `index`. Says whether there were any.

@@ -10,9 +10,7 @@ use raft_core::{
 
 /// A group of `n` that sleeps under its leader, which is 1.
 fn asleep(n: u64) -> Cluster {
-    let mut c = Cluster::new(n);
-    c.hosts_watch_nodes = true;
-    c.tell_liveness();
+    let mut c = Cluster::watched(n);
     assert_eq!(c.elect(), 1);
     c.propose(1, 3);
     fall_asleep(&mut c);
@@ -222,9 +220,7 @@ fn a_leader_that_steps_down_withdraws_and_the_sleepers_campaign() {
 
 #[test]
 fn a_withdrawal_that_overtakes_the_request_to_sleep_is_remembered() {
-    let mut c = Cluster::new(3);
-    c.hosts_watch_nodes = true;
-    c.tell_liveness();
+    let mut c = Cluster::watched(3);
     c.elect();
     c.run(ms(40));
     let (now, last) = (c.now, c.raft(2).log().last_id());
@@ -321,9 +317,7 @@ fn who_has_not_all_on_disk_or_in_doubt_or_a_bad_disk_does_not_sleep() {
 
 #[test]
 fn a_refusal_keeps_the_leader_awake() {
-    let mut c = Cluster::new(3);
-    c.hosts_watch_nodes = true;
-    c.tell_liveness();
+    let mut c = Cluster::watched(3);
     c.elect();
     let now = c.now;
     c.raft(3).storage_health(now, StorageHealth::Full);
@@ -416,9 +410,7 @@ fn a_late_answer_does_not_wake_a_sleeping_leader() {
 /// Its refusal is all that it can say; asking again and again would tell it nothing.
 #[test]
 fn a_follower_that_was_not_told_what_is_committed_is_told_before_it_is_asked_again() {
-    let mut c = Cluster::new(3);
-    c.hosts_watch_nodes = true;
-    c.tell_liveness();
+    let mut c = Cluster::watched(3);
     c.elect();
     let last = c.propose(1, 1).last;
     while let Some((from, to, message)) = c.wire.pop_front() {
@@ -490,9 +482,7 @@ fn a_live_learner_that_lags_keeps_the_group_awake_until_it_has_all() {
 /// The leader has spoken again since: whoever fell asleep now would not hear it, and it would miss its quorum.
 #[test]
 fn a_doubled_request_to_sleep_puts_nobody_to_sleep_under_a_leader_that_is_awake() {
-    let mut c = Cluster::new(3);
-    c.hosts_watch_nodes = true;
-    c.tell_liveness();
+    let mut c = Cluster::watched(3);
     assert_eq!(c.elect(), 1);
     let mut doubles = Vec::new();
     while !c.nodes().into_iter().all(|n| c.raft(n).is_asleep()) {

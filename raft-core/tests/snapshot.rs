@@ -550,9 +550,7 @@ fn an_offer_with_a_membership_that_was_not_in_force_is_refused() {
 
 #[test]
 fn compaction_waits_for_who_has_merely_slept() {
-    let mut c = Cluster::new(3);
-    c.hosts_watch_nodes = true;
-    c.tell_liveness();
+    let mut c = Cluster::watched(3);
     assert_eq!(c.elect(), 1);
     c.run_until("all sleep", |c| c.nodes().into_iter().all(|n| c.raft(n).is_asleep()));
     c.now = c.now.after(ms(60_000));

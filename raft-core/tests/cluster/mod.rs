@@ -57,6 +57,14 @@ impl Cluster {
         Self::with_seed(voters, 1)
     }
 
+    /// One whose hosts tell how other nodes fare, so that it may sleep.
+    pub(crate) fn watched(voters: u64) -> Self {
+        let mut made = Self::new(voters);
+        made.hosts_watch_nodes = true;
+        made.tell_liveness();
+        made
+    }
+
     pub(crate) fn with_seed(voters: u64, seed: u64) -> Self {
         Self::with_options(voters, seed, Options::default())
     }
