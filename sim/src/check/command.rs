@@ -60,7 +60,7 @@ pub struct CheckArgs {
     /// Whether leaders send entries one by one
     #[arg(long, value_name = "BOOL", requires = "scope")]
     singly: Option<bool>,
-    /// Puts a known bug into the core: any that `sim mutants` lists
+    /// Puts a known bug into the core: any that `sim mutants --list` names
     #[arg(long, value_name = "M01", value_parser = crate::core::mutant_named)]
     mutant: Option<u8>,
     /// Keeps answers in flight that can change nothing any more

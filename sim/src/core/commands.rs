@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Counts, Effort, Mark, Marks, Outcome, Recorder, ScriptFile, Setup, Shrinker, Table};
+use super::{Counts, Effort, MIN_STEPS, Mark, Marks, Outcome, Recorder, ScriptFile, Setup, Shrinker, Table};
 use crate::ending::{Ending, Failure};
 use crate::report::json_string;
 
@@ -253,6 +253,14 @@ pub fn swarm(swarm: &Swarm, say: Say<'_>) -> Ending {
     match swarm.form {
         Form::Text => sum_up(swarm, &seen, seconds, say),
         Form::Json => say(&sum_json(&seen, seconds)),
+    }
+    if let Some(fewest) = seen.fewest.filter(|fewest| *fewest < MIN_STEPS) {
+        if swarm.form == Form::Text {
+            say(&format!(
+                "a seed has {fewest} steps, and the floor is {MIN_STEPS}: its world ran out of faults"
+            ));
+        }
+        return if seen.breaches > 0 { Ending::LawBroke } else { Ending::NotReached };
     }
     if seen.breaches == 0 && swarm.needs_marks && !seen.marks.missing().is_empty() {
         if swarm.form == Form::Text {
