@@ -27,6 +27,9 @@ async fn a_fourth_node_replaces_a_voter_and_all_that_was_answered_outlives_a_res
     until("has joined", &fourth, |node| node.cluster().is_some()).await;
     let old = nodes[2].replica();
     let change = MembershipChange::AddLearner(Learner { replica: fourth.replica(), replaces: Some(old) });
+    // One other node is enough for the first to serve, so this one may hear of it last.
+    let knows = |node: &NodeHandle| node.status(ROOT).is_some_and(|status| status.leader == Some(id(1)));
+    until("knows who leads", &nodes[1], knows).await;
     let elsewhere = nodes[1].change_membership(ROOT, change.clone(), PATIENCE).await;
     assert_eq!(elsewhere, Outcome::Refused(Refusal::NotLeader { leader: Some(id(1)) }));
     let changed = nodes[0].change_membership(ROOT, change, PATIENCE).await;
